@@ -1,0 +1,41 @@
+"""The one source of Hookbox's metadata."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "hookbox/__init__.py").read_text())[1]
+
+setup(
+    name="hookbox",
+    version=VERSION,
+    description="Realtime server for ordinary, synchronous web applications",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["hookbox", "hookbox.*"]),
+    package_data={"hookbox": ["py.typed", "js/*"]},
+    entry_points={"console_scripts": ["hookbox = hookbox.__main__:main"]},
+    install_requires=[
+        "gevent>=24.2",  # greenlets, the loop, the WSGI server
+        "gevent-websocket>=0.10.1",  # recognises and answers the WebSocket upgrade
+        "bottle>=0.13,<0.14",  # routes of the HTTP API and of comet
+        "requests>=2.31",  # webhooks to the application
+        "websockets>=14",  # sans-I/O WebSocket frame codec with C speedups
+    ],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6", "playwright>=1.45"],
+        "lint": ["ruff>=0.6", "mypy>=1.11", "types-requests", "types-gevent"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP",
+    ],
+)
