@@ -1,0 +1,1 @@
+"""What a client or the application can do, one file each."""

@@ -1,0 +1,1 @@
+"""The domain: values and rules. No gevent, sockets, requests, time or logging here."""

@@ -1,0 +1,1 @@
+"""Moving and keeping publications, behind one interface."""

@@ -1,0 +1,104 @@
+"""Every exception of Hookbox, in one tree.
+
+HookboxError
+|- ConfigError            the operator's fault: a setting is unknown, malformed or contradictory
+|- ProtocolError          the client's fault: a frame or request is malformed
+|- CommandRefused         a rule said no
+|  |- NotPermitted        the application said no
+|  |- LimitReached        one of the configured limits
+|  `- NotFound            no such channel, user or connection
+|- WebhookError           the application gave no answer in time
+|  `- UnusableAnswer      it gave one that cannot be used
+|- ConnectionGone         the client left while something waited
+|  `- SlowConsumer        it did not read fast enough and its outbox is full
+`- EngineError            the broker cannot store or move publications
+
+`code` is the word that ERROR frames carry; it stands on the class, the data on the instance.
+"""
+
+from __future__ import annotations
+
+
+class HookboxError(Exception):
+    """Root of all errors that Hookbox raises on purpose."""
+
+    code = "internal"
+
+
+class ConfigError(HookboxError):
+    """A setting is unknown, malformed or contradictory; the text says what to do."""
+
+
+class ProtocolError(HookboxError):
+    """The client sent something malformed.
+
+    Args:
+        code: the error word, e.g. `bad_json`.
+        message: the `msg` of the ERROR frame.
+        frame_id: id of the offending client frame, if it had a usable one.
+    """
+
+    code = "bad_frame"
+
+    def __init__(self, code: str, message: str, frame_id: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.frame_id = frame_id
+
+
+class CommandRefused(HookboxError):
+    """A rule of Hookbox said no; the text is for the client."""
+
+    code = "denied"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class NotPermitted(CommandRefused):
+    """The application said no; the text is its own reason."""
+
+
+class LimitReached(CommandRefused):
+    """A configured limit was reached."""
+
+    code = "limit"
+
+
+class NotFound(CommandRefused):
+    """No such channel, user or connection."""
+
+    code = "not_found"
+
+
+class WebhookError(HookboxError):
+    """The application gave no usable answer, which counts as no.
+
+    The text is what the client sees; `detail` is for the operator's log only.
+    """
+
+    code = "app_unavailable"
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class UnusableAnswer(WebhookError):
+    """The application answered, but not with status 200 and `[bool, object]`."""
+
+
+class ConnectionGone(HookboxError):
+    """The client left while something waited."""
+
+
+class SlowConsumer(ConnectionGone):
+    """The client did not read fast enough and its outbox is full."""
+
+
+class EngineError(HookboxError):
+    """The broker cannot store or move publications now."""
+
+    code = "unavailable"

@@ -1,0 +1,1 @@
+"""What carries encoded frames to and from a client; knows no channel."""

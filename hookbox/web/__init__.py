@@ -1,0 +1,1 @@
+"""HTTP in: the strict door, the transports' URLs, the application's API, health."""

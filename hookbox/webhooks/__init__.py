@@ -1,0 +1,1 @@
+"""Asking the application while someone waits for its verdict."""
