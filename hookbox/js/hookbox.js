@@ -642,6 +642,7 @@ var hookbox = (function () {
         cookie_string: cookies || '',
         payload: JSON.stringify(typeof this._payload === 'function' ? this._payload() : this._payload),
         features: ['ack', 'recover', 'ping', 'close'],
+        since: this.subscriptions.size ? undefined : {}, // nothing to recover: the server need not wait for positions
       };
       this._transmit({ name: 'CONNECT', args, again: true, stop: noop, done: error => error && this._refused(error) });
     }
