@@ -144,7 +144,9 @@ class ScriptedApp:
         self._server.server_close()
 
     def _reply(self, action: str, form: dict[str, str], headers: dict[str, str]) -> Reply:
-        asked = Asked(action, form, {name.lower(): value for name, value in headers.items()}, time.monotonic())
+        asked = Asked(
+            action, form, {name.lower(): value for name, value in headers.items()}, time.monotonic()
+        )
         with self._changed:
             self.asked.append(asked)
             self._changed.notify_all()

@@ -89,7 +89,7 @@ def _connected(
 ) -> EncodedFrame:
     args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
     if greeting.features:
-        args["features"] = sorted(connection.features)
+        args["features"] = [*sorted(connection.features)]
         args["conn_id"] = connection.id
         args["version"] = __version__
         args["ping_interval"] = site.settings.ping_interval

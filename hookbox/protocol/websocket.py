@@ -16,7 +16,13 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 
-from hookbox.protocol.disconnects import BAD_TEXT, MESSAGE_TOO_BIG, PROTOCOL_ERROR, TOO_MANY_FRAGMENTS, Disconnect
+from hookbox.protocol.disconnects import (
+    BAD_TEXT,
+    MESSAGE_TOO_BIG,
+    PROTOCOL_ERROR,
+    TOO_MANY_FRAGMENTS,
+    Disconnect,
+)
 
 quiet = logging.getLogger("hookbox.websockets")
 quiet.addHandler(logging.NullHandler())

@@ -203,7 +203,7 @@ class WebSocket(Owner):
         """Let the close frame leave and the peer read it before the socket goes (RFC 6455 section 7.1.1)."""
         if self.outbox.dead:
             return
-        with gevent.Timeout(LINGER_AFTER_CLOSE, False):
+        with gevent.Timeout(LINGER_AFTER_CLOSE, False):  # type: ignore[arg-type]
             drained = Signal()
             self.outbox.seal(drained.set)
             drained.wait()
