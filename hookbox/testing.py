@@ -362,11 +362,12 @@ class Client:
         """
         frame = self.next()
         wrong = {key: frame.args.get(key) for key, value in args.items() if frame.args.get(key) != value}
-        assert frame.name == name and not wrong, f"expected {name} {args}, got {frame}"
+        if frame.name != name or wrong:
+            raise AssertionError(f"expected {name} {args}, got {frame}")
         return frame.args
 
     def skip_to(self, name: str, **args: Any) -> dict[str, Any]:
-        """The arguments of the next frame of that name and with these arguments; others before it are dropped."""
+        """The arguments of the next frame of that name and with these arguments; drops others before it."""
         while True:
             frame = self.next()
             if frame.name == name and all(frame.args.get(key) == value for key, value in args.items()):

@@ -45,8 +45,25 @@ class WebSocket(Owner):
         clock: for deadlines.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_closing_until", "_codec", "_codecs", "_heard_at", "_message_since",
-                 "_pinged_at", "_pings", "_settings", "_sock", "_watcher", "busy", "closing", "opened_at", "outbox", "road")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_closing_until",
+        "_codec",
+        "_codecs",
+        "_heard_at",
+        "_message_since",
+        "_pinged_at",
+        "_pings",
+        "_settings",
+        "_sock",
+        "_watcher",
+        "busy",
+        "closing",
+        "opened_at",
+        "outbox",
+        "road",
+    )
 
     def __init__(
         self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
