@@ -706,9 +706,15 @@ var hookbox = (function () {
       this._pending.clear();
       this.connected = false;
       if (link && link.close) link.close(graceful);
-      const asked = pending.filter(entry => !entry.again);
-      this._queue = asked.filter(aboutChannels).concat(this._queue);
-      asked.filter(entry => !aboutChannels(entry)).forEach(entry => this._fail(entry, 'unacknowledged'));
+      const repeat = [];
+      for (const entry of pending) {
+        const known = this.subscriptions.get(entry.args.channel_name);
+        if (entry.again) continue;
+        if (!aboutChannels(entry)) this._fail(entry, 'unacknowledged');
+        else if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
+        else repeat.push(entry);
+      }
+      this._queue = repeat.concat(this._queue);
     }
 
     _lost(info) {

@@ -169,7 +169,7 @@ test('D3 with the cable cut 500 times every publication is heard once, in order,
   function publish() {
     channel.offset += 1;
     channel.kept.push(...missedFrames(channel.offset));
-    channel.kept = channel.kept.slice(-12);
+    channel.kept = channel.kept.slice(-9);
     return `[1, "PUBLISH", ${JSON.stringify(missedFrames(channel.offset)[0])}]\r\n`;
   }
 
@@ -200,7 +200,7 @@ test('D3 with the cable cut 500 times every publication is heard once, in order,
     await clock.advance(clock.next);
   }
   await settled();
-  assert.ok(heard.length > 1000 && holes.length > 3);
+  assert.ok(heard.length > 1000 && holes.length > 3, `${heard.length} heard, ${holes.length} holes`);
   let gaps = 0;
   for (let at = 1; at < heard.length; at++) if (heard[at] !== heard[at - 1] + 1) gaps += 1;
   assert.ok(gaps <= holes.length, `${gaps} gaps, ${holes.length} told`);
