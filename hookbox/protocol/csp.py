@@ -57,9 +57,9 @@ def _read_packet(item: JSON) -> Packet:
 
 
 def _decode(encoding: int, data: str) -> bytes:
-    if encoding is TEXT:
+    if encoding == TEXT:
         return data.encode("utf-8")
-    if encoding is BASE64:
+    if encoding == BASE64:
         return _decode_base64(data)
     raise ProtocolError("bad_frame", "unknown packet encoding")
 

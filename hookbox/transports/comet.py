@@ -122,8 +122,8 @@ class CometSession:
     """
 
     __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
-                 "_next_poll", "_sessions", "_settings", "closing", "key", "on_cookies", "opened_at", "outbox", "road",
-                 "variables")  # fmt: skip
+                 "_next_poll", "_sessions", "_settings", "closing", "key", "on_cookies", "opened_at",
+                 "outbox", "road", "variables")  # fmt: skip
 
     def __init__(
         self, sessions: CometSessions, settings: Settings, variables: Variables, cookies: str
@@ -170,9 +170,11 @@ class CometSession:
                 self._sessions.forget(self)
         elif now - self._heard_at >= self.variables.idle_limit:
             self.close(SESSION_EXPIRED)
-        elif not (self._at_work or self.road.connected):
-            if now - self.opened_at > self._settings.connect_deadline:
-                self.close(NEVER_CONNECTED)
+        elif now - self.opened_at > self._settings.connect_deadline and not self._is_or_may_be_connected():
+            self.close(NEVER_CONNECTED)
+
+    def _is_or_may_be_connected(self) -> bool:
+        return self.road.connected or self._at_work
 
     # client to server
 

@@ -1,4 +1,4 @@
-"""An outbox for comet: frames wait as packets until a request takes them and a later one acknowledges them."""
+"""An outbox for comet: frames wait as packets until one request takes and a later one confirms them."""
 
 from __future__ import annotations
 
