@@ -98,8 +98,8 @@ def static(path):
     return static_file(path, HERE / "static")
 
 
-def page(name, **values):
-    return template(name, values, template_lookup=[str(HERE / "pages")])
+def page(file, **values):
+    return template(file, values, template_lookup=[str(HERE / "pages")])
 
 
 def current_user():
