@@ -10,6 +10,7 @@ const lobby = "#lobby";
 let connection;
 let here = null; // the place that is shown
 let leaving = false; // we are logging out
+let typedAt = 0; // when we last told that we are typing
 
 // ---- Places: a room, "#kitchen", or a private talk with somebody, "#@Ann" ----------------------
 
@@ -162,6 +163,7 @@ function idInAddress() {
 function open(next) {
   if (here) here.draft = field.value;
   here = next;
+  typedAt = 0;
   field.value = here.draft;
   refuse("");
   fieldChanged();
@@ -178,6 +180,7 @@ async function send() {
   if (!text.trim()) return;
   if (!connection.connected) return refuse("Not connected just now. Your message stays here.");
   field.value = "";
+  typedAt = 0;
   fieldChanged();
   refuse("");
   try {
@@ -190,7 +193,6 @@ async function send() {
   }
 }
 
-let typedAt = 0;
 function tellTyping() {
   if (!here.subscription || !connection.connected || !field.value || Date.now() - typedAt < 2000) return;
   typedAt = Date.now();
