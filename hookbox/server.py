@@ -105,7 +105,8 @@ class Server:
         self.settings = settings
         self._reload = reload
         self.clock = SystemClock()
-        self.flusher = Flusher(get_hub().loop.run_callback, settings.outbox_total)
+        loop = get_hub().loop
+        self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
         self.webhooks = WebhookClient(settings, self.clock)
@@ -236,6 +237,17 @@ class Server:
         self.greenlets.stop(1)
         self.webhooks.stop(0)
         self._stopped.set()
+
+
+def run_later(seconds: float, function: Callable[[], None]) -> None:
+    """Run a function in the hub's greenlet after some seconds; it must not block."""
+    timer = get_hub().loop.timer(seconds)
+
+    def fire() -> None:
+        timer.close()
+        function()
+
+    timer.start(fire, update=True)
 
 
 def _check(member: Checked, now: float) -> None:
