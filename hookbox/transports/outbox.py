@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.protocol.rtjp import ID_TEXTS, EncodedFrame
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class Batch:
 
     def _encode(self, first_id: int) -> tuple[bytes, int]:
         following = first_id + len(self.items)
+        if following == first_id + 1 and isinstance(only := self.items[0], EncodedFrame):
+            return only.message(first_id), following
         digits = len(str(first_id))
-        few = len(self.items) < 3
-        if few or len(str(following)) != digits or following > len(ID_TEXTS):
+        if len(str(following)) != digits or following > len(ID_TEXTS):
             return encode(self.items, first_id)
         template = self._templates.get(digits)
         if template is None:
@@ -70,9 +71,6 @@ class Batch:
             parts += (item.head(digits), b"", item.tail)
         return parts
 
-
-ID_TEXTS = [b"%d" % number for number in range(10_000)]
-"""Most frame ids as text: looking one up costs a fifth of formatting it."""
 
 SHARED_IDS = 64
 
