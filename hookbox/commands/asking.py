@@ -1,0 +1,102 @@
+"""Putting a webhook's question for a cause, and doing what every answer may ask for besides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hookbox.commands.site import Cause, Site
+from hookbox.core.connection import Connection
+from hookbox.core.cookies import read_set_cookie
+from hookbox.core.user import User
+from hookbox.core.values import JSON, JSONObject
+from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, NotPermitted, ProtocolError
+from hookbox.protocol.rtjp import frame
+from hookbox.webhooks.gate import Question, Refuse
+
+logger = logging.getLogger(__name__)
+
+
+def ask(site: Site, cause: Cause, action: str, fields: Mapping[str, str], *, key: str = "") -> JSONObject:
+    """Ask the application; returns the options of a yes.
+
+    Blocks: whatever was read before must be looked at again afterwards.
+
+    Raises:
+        NotPermitted: the application said no.
+        WebhookError: it gave no usable answer, which counts as no.
+    """
+    speaker = cause.connection or cause.speaker
+    form = dict(fields)
+    if cause.connection is not None:
+        form["conn_id"] = cause.connection.id
+    question = Question(
+        action,
+        form,
+        cookies=speaker.cookies if speaker else "",
+        client_ip=speaker.client_ip if speaker else "",
+        key=key,
+    )
+    verdict = cause.gate.ask(question)
+    if cause.connection is not None:
+        take_cookies(site, cause.connection, verdict.set_cookies)
+    if isinstance(verdict, Refuse):
+        site.counters.refused += 1
+        raise NotPermitted(verdict.reason)
+    return verdict.options
+
+
+def take_cookies(site: Site, connection: Connection, set_cookies: tuple[str, ...]) -> None:
+    """Hand a webhook's cookies to the browser whose connection caused it.
+
+    One that script may read goes out as a SET_COOKIE frame; an HttpOnly one never does. Both are used in
+    the connection's later webhooks.
+    """
+    for raw in set_cookies:
+        try:
+            cookie = read_set_cookie(raw)
+        except (ValueError, ProtocolError):
+            logger.warning("the application sent a malformed Set-Cookie, it is ignored")
+            continue
+        value = None if cookie.expired else cookie.value
+        connection.keep_cookie(cookie.name, value, site.settings.cookie_identifier or None)
+        if not cookie.http_only:
+            connection.outbox.put(frame("SET_COOKIE", {"cookie": raw}))
+
+
+def channel_fields(name: str, **more: str) -> dict[str, str]:
+    """A form about a channel: under both names that applications know."""
+    return {"channel_name": name, "destination": name, **more}
+
+
+def follow(site: Site, cause: Cause, user: User, options: JSONObject) -> None:
+    """Subscribe and unsubscribe the user as an answer's `auto_subscribe` and `auto_unsubscribe` say.
+
+    A refusal concerns that channel alone: it is logged and the rest goes on.
+
+    Raises:
+        ConnectionGone: the client left meanwhile.
+    """
+    from hookbox.commands.subscribe import subscribe, unsubscribe
+
+    cause = replace(cause, following=True)
+    for action, command in (("auto_subscribe", subscribe), ("auto_unsubscribe", unsubscribe)):
+        for name in _names(action, options.get(action)):
+            if not cause.first_time(action, name):
+                continue
+            try:
+                command(site, cause, user, name)
+            except ConnectionGone:
+                raise
+            except (CommandRefused, HookboxError) as error:
+                logger.info("%s of a channel did not happen: %s", action, error)
+
+
+def _names(option: str, value: JSON) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, str)]
+    logger.warning("the application's %s is not a list, it is ignored", option)
+    return []

@@ -1,0 +1,239 @@
+"""A connection gets a user, and a user comes and goes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hookbox import __version__
+from hookbox.commands import subscribe
+from hookbox.commands.asking import ask, channel_fields, follow
+from hookbox.commands.channels import destroy_if_empty, tell_online
+from hookbox.commands.site import Cause, Site
+from hookbox.core.connection import NO_FEATURES, Connection
+from hookbox.core.names import user_name_fault
+from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
+from hookbox.core.user import User
+from hookbox.core.values import JSON, JSONObject, UserName
+from hookbox.engine.base import Position
+from hookbox.errors import CommandRefused, HookboxError, ProtocolError, UnusableAnswer, WebhookError
+from hookbox.protocol.disconnects import TOO_MANY_CONNECTIONS, Disconnect
+from hookbox.protocol.json_text import dump
+from hookbox.protocol.rtjp import EncodedFrame, frame
+
+logger = logging.getLogger(__name__)
+
+FEATURES = frozenset({"ack", "recover", "ping", "close"})
+_SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, not one per connection
+HOLD_SECONDS = 1.0
+"""How long a returning client may take to say where it left off."""
+
+DISCONNECT_PAUSES = (1, 5, 30, 120, 300, 900, 1800, 3600)
+"""Seconds between attempts to tell the application of a user that has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a client says of itself in CONNECT.
+
+    Args:
+        cookie_string: the cookies that script could read.
+        payload_text: the connect payload, JSON text as the client sent it.
+        features: extensions the client wants.
+        since: the last positions it saw, by channel name; None if it did not say.
+    """
+
+    cookie_string: str = field(repr=False)
+    payload_text: str = "null"
+    features: frozenset[str] = frozenset()
+    since: Mapping[str, Position] | None = None
+
+
+def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnect | None:
+    """Ask the application who a connection is, and give it to that user.
+
+    Returns:
+        why the connection has to end, or None.
+
+    Raises:
+        CommandRefused: the application said no; the connection stays.
+        WebhookError: the application gave no usable answer.
+        ConnectionGone: the client left while the application decided.
+    """
+    connection.script_cookies = greeting.cookie_string
+    connection.refresh_cookies(site.settings.cookie_identifier or None)
+    cause = Cause(site.app, connection)
+    answer = ask(site, cause, "connect", {"payload": greeting.payload_text})
+    cause.require_open()
+    name = _read_name(site, answer.get("name"))
+    present = site.hub.users.get(name)
+    options = _read_options(answer, present)
+    if present is not None and len(present.connections) >= site.settings.connections_per_user:
+        return TOO_MANY_CONNECTIONS
+    user = site.hub.attach(connection, name)
+    user.options = options
+    connection.features = _granted(greeting.features)
+    connection.outbox.put(_connected(site, connection, user, greeting, answer))
+    site.counters.connections += 1
+    _show_channels(site, connection, user, greeting.since)
+    if present is None:
+        tell_online(site, user, True)
+    follow(site, cause, user, answer)
+    return None
+
+
+def _connected(
+    site: Site, connection: Connection, user: User, greeting: Greeting, answer: JSONObject
+) -> EncodedFrame:
+    args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
+    if greeting.features:
+        args["features"] = [*sorted(connection.features)]
+        args["conn_id"] = connection.id
+        args["version"] = __version__
+        args["ping_interval"] = site.settings.ping_interval
+    return frame("CONNECTED", args)
+
+
+def _granted(wanted: frozenset[str]) -> frozenset[str]:
+    granted = wanted & FEATURES
+    return _SHARED_SETS.setdefault(granted, granted)
+
+
+def read_cookie_string(text: JSON) -> str:
+    """The cookies that script could read, as a client gave them.
+
+    Raises:
+        ProtocolError: missing, or it could not be put into a header.
+    """
+    if text is None:
+        raise ProtocolError("bad_frame", "Missing cookie_string")
+    if not isinstance(text, str):
+        raise ProtocolError("bad_frame", "cookie_string must be a string")
+    if any((ord(c) < 32 and c != "\t") or c == "\x7f" for c in text):
+        raise ProtocolError("bad_frame", "Invalid cookie_string: control characters")
+    return text
+
+
+def _read_options(answer: JSONObject, present: User | None) -> UserOptions:
+    given = {key: answer[key] for key in USER_OPTION_NAMES if key in answer}
+    try:
+        return read_user_options(given, present.options if present else UserOptions())
+    except CommandRefused as error:
+        raise _unusable(str(error)) from error
+
+
+def _read_name(site: Site, value: JSON) -> UserName:
+    match value:
+        case None:
+            return _anonymous(site)
+        case bool() | list() | dict():
+            raise _unusable("name is not a string")
+    name = str(value)
+    if fault := user_name_fault(name):
+        raise _unusable(fault)
+    return UserName(name)
+
+
+def _unusable(detail: str) -> WebhookError:
+    logger.warning("connect: the application's answer is wrong: %s", detail)
+    return UnusableAnswer("Invalid callback response", detail)
+
+
+def _anonymous(site: Site) -> UserName:
+    while True:
+        name = UserName("anonymous-" + secrets.token_hex(8))
+        if name not in site.hub.users:
+            return name
+
+
+def _show_channels(
+    site: Site, connection: Connection, user: User, since: Mapping[str, Position] | None
+) -> None:
+    """Tell a connection of the channels its user is in already."""
+    held = False
+    for channel in list(user.channels.values()):
+        position = site.broker.position(channel.name)
+        if since is None and "recover" in connection.features:
+            subscribe.show(site, connection, user, channel, position)
+            channel.silence(connection)
+            subscribe.hold(site, connection, channel)
+            held = True
+            continue
+        subscribe.show(site, connection, user, channel, position, (since or {}).get(channel.name))
+        if user.options.per_connection_subscriptions:
+            channel.silence(connection)
+    if held:
+        site.later.spawn_later(HOLD_SECONDS, subscribe.release_all, site, connection)
+
+
+def gone(site: Site, connection: Connection, grace: float | None = None) -> None:
+    """A connection has ended: nothing more reaches it. Its user is told of when it does not come back.
+
+    Args:
+        grace: seconds the user may take to come back; None for the setting `leave_grace`.
+    """
+    user = site.hub.detach(connection)
+    if user is None or user.connections:
+        return
+    seconds = site.settings.leave_grace if grace is None else grace
+    if seconds:
+        site.later.spawn_later(seconds, leave, site, user, user.absences)
+    else:
+        site.later.spawn(leave, site, user, user.absences)
+
+
+def leave(site: Site, user: User, absence: int) -> None:
+    """Unsubscribe a user that has not come back everywhere, then tell the application, in this order.
+
+    Args:
+        absence: which absence this is about; a user that came back meanwhile stays.
+    """
+    if user.connections or user.absences != absence or site.hub.users.get(user.name) is not user:
+        return
+    del site.hub.users[user.name]
+    channels = list(user.channels.values())
+    for channel in channels:
+        subscribe.end(site, user, channel)
+    tell_online(site, user, False)
+    cause = Cause(site.app, speaker=user.last_connection)
+    for channel in channels:
+        if channel.options.asks("unsubscribe"):
+            _notify(site, cause, "unsubscribe", channel_fields(channel.name, user=user.name))
+        destroy_if_empty(site, cause, channel)
+    _tell_disconnect(site, cause, user, [channel.name for channel in channels])
+
+
+def _notify(site: Site, cause: Cause, action: str, fields: Mapping[str, str]) -> None:
+    try:
+        ask(site, cause, action, fields)
+    except HookboxError as error:
+        logger.info("%s of a user that has gone: %s", action, error)
+
+
+def _tell_disconnect(site: Site, cause: Cause, user: User, channels: list[str]) -> None:
+    key = secrets.token_hex(16)
+    fields = {"name": user.name, "channels": dump(list(channels))}
+    _attempt_disconnect(site, cause, fields, key, 0)
+
+
+def _attempt_disconnect(site: Site, cause: Cause, fields: Mapping[str, str], key: str, made: int) -> None:
+    try:
+        ask(site, cause, "disconnect", fields, key=key)
+    except CommandRefused:
+        return  # any answer is an answer
+    except WebhookError as error:
+        if made == len(DISCONNECT_PAUSES) or site.draining:
+            logger.warning("the application was not told of a user that has gone: %s", error)
+            return
+        site.later.spawn_later(
+            DISCONNECT_PAUSES[made], _attempt_disconnect, site, cause, fields, key, made + 1
+        )
+
+
+def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:
+    """End one connection for the application: it gets nothing that is published from now on."""
+    terminal = not why.client_may_return
+    gone(site, connection, 0 if terminal else None)
+    connection.transport.close(why)

@@ -1,0 +1,100 @@
+"""A message is published on a channel: ask, look again, number it, hand it to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hookbox.commands import frames
+from hookbox.commands.asking import ask, channel_fields, follow
+from hookbox.commands.channels import ATTEMPTS, ensure
+from hookbox.commands.site import Cause, Site
+from hookbox.core.channel import Channel, Remembered
+from hookbox.core.connection import Outbox
+from hookbox.core.names import read_channel_name
+from hookbox.core.publication import Publication
+from hookbox.core.user import User
+from hookbox.core.values import JSON, JSONObject
+from hookbox.engine.base import Draft, Position
+from hookbox.errors import CommandRefused
+from hookbox.protocol.json_text import dump
+
+
+def publish(site: Site, cause: Cause, user: User, name: JSON, payload: JSON) -> Position | None:
+    """Publish for a user, if the application allows it; creates the channel if need be.
+
+    Returns:
+        where the publication stands; None for one that went to its sender only.
+
+    Raises:
+        ProtocolError, CommandRefused: a bad name, a limit, or the application said no.
+        WebhookError: the application gave no usable answer.
+        ConnectionGone: the client left while the application decided.
+    """
+    channel_name = read_channel_name(name)
+    for _ in range(ATTEMPTS):
+        channel = ensure(site, cause, channel_name)
+        answer: JSONObject = {}
+        if channel.options.asks("publish"):
+            answer = _ask(site, cause, user, channel, payload)
+            if site.hub.channels.get(channel_name) is not channel:
+                continue
+        text = dump(answer.get("override_payload", payload))
+        draft = _draft(site, channel, text, dump(user.name))
+        if answer.get("only_to_sender") is True:
+            _to_sender(site, cause, user, channel, draft)
+            return None
+        return accept(site, channel, draft, cause.connection.outbox if cause.connection else None)
+    raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _ask(site: Site, cause: Cause, user: User, channel: Channel, payload: JSON) -> JSONObject:
+    form = channel_fields(channel.name, payload=dump(payload))
+    if not channel.options.anonymous:
+        form["originator"] = user.name
+    answer = ask(site, cause, "publish", form)
+    follow(site, cause, user, answer)
+    cause.require_open()
+    return answer
+
+
+def publish_from_app(site: Site, channel: Channel, payload_text: str, originator: str | None) -> Position:
+    """Publish for the application; an originator of None shows as null.
+
+    Args:
+        payload_text: checked JSON text, as `dump` writes it.
+    """
+    return accept(site, channel, _draft(site, channel, payload_text, dump(originator)), None)
+
+
+def _draft(site: Site, channel: Channel, payload: str, user: str) -> Draft:
+    shown = "" if channel.options.anonymous else user
+    return Draft(channel.name_text, payload, site.timestamp(), shown, site.clock.monotonic())
+
+
+def accept(site: Site, channel: Channel, draft: Draft, publisher: Outbox | None) -> Position:
+    """Number and keep a draft, and queue it for the subscribers: encoded once, nothing here waits.
+
+    Args:
+        publisher: outbox of the connection that published, left out where the channel is not reflective.
+    """
+
+    def deliver(publication: Publication) -> None:
+        outboxes: Iterable[Outbox] = tuple(channel.listeners)
+        if publisher is not None and not channel.options.reflective:
+            outboxes = [outbox for outbox in outboxes if outbox is not publisher]
+        site.fan_out(frames.publish(channel, publication), outboxes)
+        if channel.options.history_size:
+            channel.remember(Remembered(publication.entry(), publication.at))
+
+    publication = site.broker.publish(channel.name, draft, channel.keep, deliver)
+    site.counters.publications += 1
+    return Position(site.broker.position(channel.name).epoch, publication.offset)
+
+
+def _to_sender(site: Site, cause: Cause, user: User, channel: Channel, draft: Draft) -> None:
+    publication = Publication(0, draft.channel, draft.payload, draft.datetime, draft.user, draft.at)
+    frame = frames.publish(channel, publication)
+    for connection in user.connections:
+        mine = connection is cause.connection
+        if channel.options.reflective or not mine:
+            connection.outbox.put(frame)

@@ -1,0 +1,105 @@
+"""What commands work on: the registries, the broker, and who may be asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hookbox.clock import Clock
+from hookbox.core.channel import Channel
+from hookbox.core.connection import Connection
+from hookbox.core.hub import Hub
+from hookbox.core.values import ChannelName, UserName
+from hookbox.engine.base import Broker
+from hookbox.errors import ConnectionGone
+from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.settings import Settings
+from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.singleflight import SingleFlight
+
+
+class Later(Protocol):
+    """Runs functions in greenlets of their own, and looks at their deaths."""
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> object:
+        """Run it as soon as the caller waits."""
+
+    def spawn_later(self, seconds: float, function: Callable[..., object], *args: Any) -> object:
+        """Run it after some seconds."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start."""
+
+    connections: int = 0
+    publications: int = 0
+    messages: int = 0
+    refused: int = 0
+    slow_consumers: int = 0
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Site:
+    """The parts that commands share.
+
+    Args:
+        settings: in force now; replaced as a whole on a reload.
+        app: asks the application.
+        fan_out: queues one frame for many outboxes; never blocks.
+    """
+
+    settings: Settings
+    clock: Clock
+    hub: Hub
+    broker: Broker
+    app: Gate
+    fan_out: Callable[[EncodedFrame, Iterable[Any]], None]
+    later: Later
+    creations: SingleFlight[ChannelName, Channel] = field(default_factory=SingleFlight)
+    subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
+    counters: Counters = field(default_factory=Counters)
+    draining: bool = False
+
+    def timestamp(self) -> str:
+        """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""
+        convert = time.gmtime if self.settings.datetime_utc else time.localtime
+        return time.strftime("%Y-%m-%dT%H:%M:%S", convert(self.clock.now()))
+
+
+@dataclass(slots=True)
+class Cause:
+    """What started a chain of webhooks.
+
+    Args:
+        gate: who is asked; one that always allows for the application's own calls.
+        connection: whose browser it is, None where the application or the server acts.
+        speaker: whose cookies the webhooks carry; the connection unless there is none.
+        channels: channels already dealt with in this chain, so that answers can never loop.
+        following: whether an answer's `auto_subscribe` or `auto_unsubscribe` is being followed.
+    """
+
+    gate: Gate
+    connection: Connection | None = None
+    speaker: Connection | None = None
+    channels: set[tuple[str, str]] = field(default_factory=set)
+    following: bool = False
+
+    def require_open(self) -> None:
+        """Look again after a wait.
+
+        Raises:
+            ConnectionGone: the client that caused this left meanwhile.
+        """
+        if self.connection is not None and not self.connection.open:
+            raise ConnectionGone("connection closed while the application decided")
+
+    def first_time(self, action: str, channel: str) -> bool:
+        """Whether this chain has not yet done that to that channel; remembers it."""
+        if (action, channel) in self.channels:
+            return False
+        self.channels.add((action, channel))
+        return True

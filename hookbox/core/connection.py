@@ -1,0 +1,106 @@
+"""One client session, and what it asks of the parts that carry it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hookbox.core.cookies import merge
+from hookbox.core.values import ChannelName, ConnectionId
+from hookbox.errors import ConnectionGone
+
+if TYPE_CHECKING:
+    from hookbox.core.user import User
+
+
+class Outbox(Protocol):
+    """Where encoded frames for one connection are left."""
+
+    def put(self, frame: Any) -> None:
+        """Queue a frame. Never blocks and never raises; after the end it does nothing."""
+
+
+class Held:
+    """A channel whose traffic waits until the client has said where it left off.
+
+    Args:
+        offset: the channel's offset when the connection came.
+        epoch: its epoch.
+        changes: the channel's count of changes of presence and state then.
+    """
+
+    __slots__ = ("changes", "epoch", "offset")
+
+    def __init__(self, epoch: str, offset: int, changes: int) -> None:
+        self.epoch = epoch
+        self.offset = offset
+        self.changes = changes
+
+
+class Connection:
+    """One client session with an id; it may outlive many HTTP requests.
+
+    Args:
+        id: unguessable name of the connection.
+        outbox: where its frames go.
+        request_cookies: Cookie header of the transport's own request.
+        client_ip: address of the client, empty if unknown.
+        opened_at: monotonic seconds.
+    """
+
+    __slots__ = (
+        "client_ip",
+        "cookies",
+        "features",
+        "held",
+        "id",
+        "kept_cookies",
+        "open",
+        "opened_at",
+        "outbox",
+        "own_channels",
+        "request_cookies",
+        "script_cookies",
+        "transport",
+        "user",
+    )
+
+    def __init__(
+        self, id: ConnectionId, outbox: Outbox, request_cookies: str, client_ip: str, opened_at: float
+    ) -> None:
+        self.id = id
+        self.outbox = outbox
+        self.request_cookies = request_cookies
+        self.client_ip = client_ip
+        self.opened_at = opened_at
+        self.open = True
+        self.user: User | None = None
+        self.features: frozenset[str] = NO_FEATURES
+        self.cookies = ""
+        """Value of the Cookie header that webhooks of this connection carry."""
+        self.script_cookies = ""
+        self.kept_cookies: dict[str, str | None] | None = None
+        self.held: dict[ChannelName, Held] | None = None
+        self.own_channels: set[ChannelName] | None = None
+        """Channels it subscribed to itself; used with `per_connection_subscriptions` only."""
+        self.transport: Any = None
+
+    def require_open(self) -> None:
+        """Look again after a wait.
+
+        Raises:
+            ConnectionGone: the client left meanwhile.
+        """
+        if not self.open:
+            raise ConnectionGone("connection closed while the application decided")
+
+    def keep_cookie(self, name: str, value: str | None, only: str | None) -> None:
+        """Use a cookie set by a webhook's answer in later webhooks; None takes it away."""
+        self.kept_cookies = {**(self.kept_cookies or {}), name: value}
+        self.refresh_cookies(only)
+
+    def refresh_cookies(self, only: str | None) -> None:
+        """Work out `cookies` anew from the request's, the script's and the kept ones."""
+        self.cookies = merge(self.request_cookies, self.script_cookies, self.kept_cookies or {}, only)
+
+
+NO_FEATURES: frozenset[str] = frozenset()

@@ -1,0 +1,49 @@
+"""The registries: who is connected, which channels exist."""
+
+from __future__ import annotations
+
+from hookbox.core.channel import Channel
+from hookbox.core.connection import Connection
+from hookbox.core.history import Budget
+from hookbox.core.user import User
+from hookbox.core.values import ChannelName, ConnectionId, UserName
+
+
+class Hub:
+    """Everything that lives on this node.
+
+    Args:
+        history_budget: bytes that all histories together may keep.
+    """
+
+    def __init__(self, history_budget: Budget) -> None:
+        self.channels: dict[ChannelName, Channel] = {}
+        self.users: dict[UserName, User] = {}
+        self.connections: dict[ConnectionId, Connection] = {}
+        self.history_budget = history_budget
+
+    def attach(self, connection: Connection, name: UserName) -> User:
+        """Give a connection to the user of that name, who begins to exist if need be."""
+        user = self.users.get(name)
+        if user is None:
+            user = self.users[name] = User(name)
+        connection.user = user
+        user.connections.append(connection)
+        user.last_connection = None
+        self.connections[connection.id] = connection
+        return user
+
+    def detach(self, connection: Connection) -> User | None:
+        """Take a connection from its user and all channels; None if it had no user. Safe to repeat."""
+        connection.open = False
+        self.connections.pop(connection.id, None)
+        user = connection.user
+        if user is None or connection not in user.connections:
+            return None
+        user.connections.remove(connection)
+        for channel in user.channels.values():
+            channel.silence(connection)
+        if not user.connections:
+            user.last_connection = connection
+            user.absences += 1
+        return user

@@ -1,0 +1,49 @@
+"""An accepted message, and the texts it is sent as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One accepted message on a channel. Its parts are JSON texts, so that encoding it is joining them.
+
+    Args:
+        offset: its number on the channel, from 1; 0 for one that is not kept (`only_to_sender`).
+        channel: channel name, as JSON text.
+        payload: payload, as JSON text.
+        datetime: `YYYY-MM-DDTHH:MM:SS`.
+        user: originator, as JSON text; empty on anonymous channels.
+        at: monotonic seconds when it was accepted.
+    """
+
+    offset: int
+    channel: str
+    payload: str
+    datetime: str
+    user: str
+    at: float
+
+    def args(self, presence: str = "") -> str:
+        """Arguments of the PUBLISH frame, as JSON text.
+
+        Args:
+            presence: the channel's list of users as JSON text, if it is to be told.
+        """
+        extra = f', "presence": {presence}' if presence else ""
+        return f'{{"channel_name": {self.channel}, {self._body()}{extra}}}'
+
+    def entry(self) -> str:
+        """The publication as an entry of a channel's history, as JSON text."""
+        return f'["PUBLISH", {{{self._body()}}}]'
+
+    @property
+    def size(self) -> int:
+        """Bytes that keeping it costs, about."""
+        return len(self.payload) + 200
+
+    def _body(self) -> str:
+        user = f', "user": {self.user}' if self.user else ""
+        offset = f', "offset": {self.offset}' if self.offset else ""
+        return f'"payload": {self.payload}, "datetime": "{self.datetime}"{user}{offset}'

@@ -1,0 +1,103 @@
+"""JSON as Hookbox reads and writes it: strict in, pure ASCII out.
+
+Browsers must be able to read what we send, so nothing comes in that cannot go out again:
+no NaN or infinities, no integers of 2^63 or more, no lone surrogates, no deep nesting.
+Source: RFC 8259 sections 6 and 8 (interoperable numbers and strings); the depth is a setting.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from hookbox.core.values import JSON
+
+MAX_DEPTH = 32
+INTEGER_LIMIT = 2**63
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+_may_be_odd = re.compile(r"\d{19}|\d[eE]|[0-9]{300}|\\u[dD][89a-fA-F]")
+
+
+class BadJSON(ValueError):
+    """The text is not JSON that Hookbox accepts."""
+
+
+def dump(value: JSON) -> str:
+    """ASCII text of a JSON value, with `, ` and `: ` between the parts.
+
+    Raises:
+        ValueError: the value holds a NaN or an infinity.
+    """
+    return _encode(value)
+
+
+def load(text: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> JSON:
+    """Read JSON text strictly; of a repeated key the last value wins.
+
+    Args:
+        text: bytes are UTF-8, without a byte order mark.
+        max_depth: how deep arrays and objects may nest; 1 allows `[]` but not `[[]]`.
+
+    Raises:
+        BadJSON: not JSON, or JSON that could not be sent to a browser again.
+    """
+    try:
+        if not isinstance(text, str):
+            text = str(text, "utf-8")
+        value: JSON = _slow_decode(text) if _may_be_odd.search(text) else _decode(text)
+    except (ValueError, RecursionError) as error:
+        raise BadJSON("invalid JSON") from error
+    if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
+        raise BadJSON(f"nested deeper than {max_depth}")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadJSON(f"{name} is not JSON")
+
+
+def _small_integer(digits: str) -> int:
+    value = int(digits) if len(digits) < 24 else INTEGER_LIMIT
+    if abs(value) >= INTEGER_LIMIT:
+        raise BadJSON("integer of 64 bits or more")
+    return value
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise BadJSON("number too large")
+    return value
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_strict_decoder = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_small_integer, parse_float=_finite_float
+)
+
+
+def _slow_decode(text: str) -> Any:
+    value = _strict_decoder.decode(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
+    return value
+
+
+def _deeper_than(value: JSON, depth: int) -> bool:
+    level = [value]
+    while level:
+        nested: list[JSON] = []
+        for item in level:
+            if isinstance(item, dict):
+                nested.extend(item.values())
+            elif isinstance(item, list):
+                nested.extend(item)
+            else:
+                continue
+        if depth == 0:
+            return any(isinstance(item, dict | list) for item in level)
+        level = [item for item in nested if isinstance(item, dict | list)]
+        depth -= 1
+    return False

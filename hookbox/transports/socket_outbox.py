@@ -1,0 +1,218 @@
+"""An outbox in front of a socket: one non-blocking send per turn, a writable watcher for the rest."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from gevent import get_hub
+
+from hookbox.clock import Clock
+from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER, Disconnect
+from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.transports.outbox import Batch, Flusher, Outbox
+
+WRITE = 2
+RESEND_BYTES = 65_536
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class SocketOutbox(Outbox):
+    """Frames waiting for one socket.
+
+    Args:
+        flusher: shared by all connections.
+        sock: a non-blocking socket to which nobody else writes.
+        clock: for `stalled_at`.
+        limits: bytes and frames that may wait while the kernel takes nothing.
+        owner: told when the peer is gone, reads too slowly, or has taken the last byte.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_clock",
+        "_limits",
+        "_on_drained",
+        "_owner",
+        "_partial",
+        "_send",
+        "_sock",
+        "_watcher",
+        "dead",
+        "stalled_at",
+        "waiting_bytes",
+    )
+
+    def __init__(
+        self, flusher: Flusher, sock: socket.socket, clock: Clock, limits: tuple[int, int], owner: Owner
+    ) -> None:
+        super().__init__(flusher)
+        self._sock = sock
+        self._send = sock.send
+        self._clock = clock
+        self._limits = limits
+        self._owner = owner
+        self._watcher: Any = None
+        self._partial = b""
+        self._backlog: list[EncodedFrame | bytes] | None = None
+        self._on_drained: Callable[[], None] | None = None
+        self.dead = False
+        self.waiting_bytes = 0
+        self.stalled_at = 0.0
+        """Monotonic seconds when the kernel last took bytes, while it refuses more; else 0."""
+
+    def flush(self) -> None:
+        """Send the queue in one call; what the kernel refuses waits for a writable watcher."""
+        if self._watcher is not None:
+            self._stow()
+            return
+        if self.dead:
+            self.queue.clear()
+            return
+        data = self._encode_queue()
+        try:
+            sent = self._send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self.broken()
+            return
+        if sent != len(data):
+            self._stall(data[sent:])
+        elif self._on_drained is not None:
+            self._on_drained()
+
+    def _encode_queue(self) -> bytes:
+        queue = self.queue
+        batch = self.flusher.batch
+        if batch.items != queue:
+            batch = self.flusher.batch = Batch(queue.copy())
+        encoded = batch.by_first_id.get(self.next_id)
+        if encoded is None:
+            first = self.next_id
+            encoded = batch.by_first_id[first] = encode(queue, first)
+        data, self.next_id = encoded
+        queue.clear()
+        return data
+
+    def _stow(self) -> None:
+        if self._backlog is None:
+            self._backlog = []
+        self._backlog.extend(self.queue)
+        self._account(self.waiting_bytes + sum(map(size_of, self.queue)))
+        self.queue.clear()
+        most_bytes, most_frames = self._limits
+        if self.waiting_bytes > most_bytes or len(self._backlog) > most_frames:
+            self._owner.overfull(SLOW_CONSUMER)
+
+    def _stall(self, rest: bytes) -> None:
+        self._partial = rest
+        self._watcher = get_hub().loop.io(self._sock.fileno(), WRITE)
+        self._watcher.start(self._resume)
+        self.stalled_at = self._clock.monotonic()
+        self._account(len(rest))
+
+    def _resume(self) -> None:
+        """The kernel takes bytes again: send what waits, in pieces."""
+        try:
+            while self._partial or self._backlog:
+                if not self._partial:
+                    self._partial = self._next_piece()
+                sent = self._send(self._partial)
+                self._partial = self._partial[sent:]
+                self.stalled_at = self._clock.monotonic()
+        except WOULD_BLOCK:
+            backlog = self._backlog or ()
+            self._account(len(self._partial) + sum(map(size_of, backlog)))
+            return
+        except OSError:
+            self.broken()
+            return
+        self._unstall()
+        if self._on_drained is not None:
+            self._on_drained()
+
+    def _next_piece(self) -> bytes:
+        assert self._backlog is not None
+        size = count = 0
+        while count < len(self._backlog) and size < RESEND_BYTES:
+            size += size_of(self._backlog[count])
+            count += 1
+        piece, self.next_id = encode(self._backlog[:count], self.next_id)
+        del self._backlog[:count]
+        return piece
+
+    def _account(self, size: int) -> None:
+        self.waiting_bytes = size
+        self.flusher.account(self, size)
+
+    def _unstall(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+            self._account(0)
+        self._partial, self._backlog, self.stalled_at = b"", None, 0.0
+
+    def drop_backlog(self) -> None:
+        """Free what waits, but for the piece of which the kernel has taken a part."""
+        self.queue.clear()
+        self._backlog = None
+        if self._watcher is not None:
+            self._account(len(self._partial))
+
+    def seal(self, on_drained: Callable[[], None]) -> None:
+        """Take nothing more; call back, in the hub's greenlet, when the kernel has taken the last byte."""
+        self.closed = True
+        if not self.queue and self._watcher is None:
+            on_drained()
+        else:
+            self._on_drained = on_drained
+
+    def discard(self) -> None:
+        """Free everything at once and take nothing more."""
+        self.closed = self.dead = True
+        self.queue.clear()
+        self._unstall()
+
+    def broken(self) -> None:
+        """The peer is gone."""
+        self.discard()
+        self._owner.lost()
+
+    def overloaded(self) -> None:
+        """All outboxes together hold too much, and this one is the fullest."""
+        self._owner.overfull(OVERLOAD)
+
+
+class Owner:
+    """Whom an outbox tells of its end. Both run in the hub's greenlet and must not block."""
+
+    __slots__ = ()
+
+    def lost(self) -> None:
+        """The peer is gone."""
+        raise NotImplementedError
+
+    def overfull(self, why: Disconnect) -> None:
+        """The peer reads too slowly."""
+        raise NotImplementedError
+
+
+def encode(items: list[EncodedFrame | bytes], first_id: int) -> tuple[bytes, int]:
+    """The bytes of some queued items, and the id of the frame that will follow them."""
+    parts = []
+    for item in items:
+        if isinstance(item, EncodedFrame):
+            parts.append(item.message(first_id))
+            first_id += 1
+        else:
+            parts.append(item)
+    return b"".join(parts), first_id
+
+
+def size_of(item: EncodedFrame | bytes) -> int:
+    """Bytes a queued item takes, about."""
+    return len(item) if isinstance(item, bytes) else item.size

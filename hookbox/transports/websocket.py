@@ -1,0 +1,235 @@
+"""One WebSocket: a greenlet that reads, an outbox that the flusher empties."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import gevent
+from gevent import get_hub
+from gevent.event import Event as Signal
+
+from hookbox.clock import Clock
+from hookbox.core.limits import Bucket
+from hookbox.protocol.disconnects import (
+    INTERNAL,
+    NEVER_CONNECTED,
+    NO_PONG,
+    TOO_MANY_PINGS,
+    TOO_SLOW_MESSAGE,
+    Disconnect,
+)
+from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
+from hookbox.settings import Settings
+from hookbox.transports.base import Road
+from hookbox.transports.outbox import Flusher
+from hookbox.transports.socket_outbox import WOULD_BLOCK, Owner, SocketOutbox
+
+logger = logging.getLogger(__name__)
+
+READ = 1
+READ_BYTES = 16_384
+LINGER_FOR_PEER = 5.0
+LINGER_AFTER_CLOSE = 1.0
+
+
+class WebSocket(Owner):
+    """A `Transport` over one upgraded socket.
+
+    Args:
+        sock: non-blocking, owned from now on.
+        flusher: shared by all connections.
+        codecs: shared by all connections.
+        settings: for limits and intervals; read anew at each use.
+        clock: for deadlines.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_closing_until",
+        "_codec",
+        "_codecs",
+        "_heard_at",
+        "_message_since",
+        "_pinged_at",
+        "_pings",
+        "_settings",
+        "_sock",
+        "_watcher",
+        "busy",
+        "closing",
+        "opened_at",
+        "outbox",
+        "road",
+    )
+
+    def __init__(
+        self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
+    ) -> None:
+        self._sock = sock
+        self._settings = settings
+        self._clock = clock
+        self._codecs = codecs
+        self._codec: ServerProtocol | None = None
+        limits = settings.outbox_bytes, settings.outbox_messages
+        self.outbox = SocketOutbox(flusher, sock, clock, limits, self)
+        self.road: Road
+        self.opened_at = self._heard_at = clock.monotonic()
+        self._pinged_at = 0.0
+        self._message_since = 0.0
+        self._closing_until = 0.0
+        self._pings: Bucket | None = None
+        self._watcher: Any = None
+        self.busy = False
+        self.closing: Disconnect | None = None
+
+    def serve(self, leftover: bytes) -> None:
+        """Read until the connection ends; runs in the connection's own greenlet.
+
+        Args:
+            leftover: bytes that came in one segment with the handshake.
+        """
+        self._watcher = get_hub().loop.io(self._sock.fileno(), READ)
+        try:
+            goes_on = self._take(leftover) if leftover else True
+            while goes_on:
+                goes_on = self._take(self._receive())
+        except Exception:
+            logger.exception("a WebSocket's greenlet failed, the connection ends")
+            self.close(INTERNAL)
+        finally:
+            self._end()
+
+    def _receive(self) -> bytes:
+        while True:
+            try:
+                return self._sock.recv(READ_BYTES)
+            except WOULD_BLOCK:
+                get_hub().wait(self._watcher)
+            except OSError:
+                return b""
+
+    def _take(self, data: bytes) -> bool:
+        """Handle some bytes; says whether there is more to read."""
+        if not data:
+            return False
+        now = self._heard_at = self._clock.monotonic()
+        self._pinged_at = 0.0
+        received = self._decode(data, now)
+        for item in received.items:
+            if not self._handle(item):
+                return False
+        if received.fault:
+            self.close(received.fault)
+            return False
+        return True
+
+    def _decode(self, data: bytes, now: float) -> Received:
+        codec = self._codec or self._codecs.take()
+        received = codec.receive(data)
+        for answer in codec.data_to_send():
+            if answer:
+                self.outbox.put(answer)
+        if codec.unfinished:
+            if received.items or not self._message_since:
+                self._message_since = now
+        else:
+            self._message_since = 0.0
+        if codec.reusable and received.fault is None:
+            self._codec = None
+            self._codecs.give_back(codec)
+        else:
+            self._codec = codec
+        return received
+
+    def _handle(self, item: bytes | Event) -> bool:
+        if item is Event.CLOSE:
+            return False
+        if self.closing is not None:
+            return True
+        if isinstance(item, bytes):
+            self.busy = True
+            why = self.road.feed(item)
+            self.busy = False
+            self._heard_at = self._clock.monotonic()
+        else:
+            why = self._count_ping()
+        if why is not None:
+            self.close(why)
+        return True
+
+    def _count_ping(self) -> Disconnect | None:
+        if self._pings is None:
+            self._pings = Bucket(self._settings.ping_rate, self._settings.ping_burst, self._heard_at)
+        return None if self._pings.take(self._heard_at) else TOO_MANY_PINGS
+
+    def close(self, why: Disconnect) -> None:
+        """Begin to end the connection, after what is queued. Never blocks; a second call does nothing."""
+        if self.closing is not None or self.outbox.closed:
+            return
+        self.closing = why
+        self._closing_until = self._clock.monotonic() + LINGER_FOR_PEER
+        self.road.farewell(why)
+        self.outbox.put(close_frame(why))
+        self.outbox.closed = True
+
+    def lost(self) -> None:
+        """The peer is gone: wake the reader, which cleans up."""
+        self._shut(socket.SHUT_RDWR)
+
+    def overfull(self, why: Disconnect) -> None:
+        """Free the outbox at once; the close frame follows what the kernel has begun to take."""
+        self.outbox.drop_backlog()
+        self.close(why)
+
+    def check(self, now: float) -> None:
+        """Look at every deadline; called about once a second, must not block."""
+        settings = self._settings
+        stalled_at = self.outbox.stalled_at
+        if (self._closing_until and now > self._closing_until) or (
+            stalled_at and now - stalled_at > settings.write_stall
+        ):
+            self.outbox.discard()
+            self._shut(socket.SHUT_RDWR)
+        elif self.closing is not None or self.busy:
+            return
+        elif self._message_since and now - self._message_since > settings.message_deadline:
+            self.close(TOO_SLOW_MESSAGE)
+        elif not self.road.connected and now - self.opened_at > settings.connect_deadline:
+            self.close(NEVER_CONNECTED)
+        elif self._pinged_at:
+            if now - self._pinged_at > settings.pong_timeout:
+                self.close(NO_PONG)
+        elif now - self._heard_at > settings.ping_interval:
+            self._pinged_at = now
+            self.outbox.put(ping_frame())
+
+    def _end(self) -> None:
+        self.road.gone()
+        try:
+            self._linger()
+        finally:
+            self.outbox.discard()
+            if self._watcher is not None:
+                self._watcher.close()
+            self._sock.close()
+
+    def _linger(self) -> None:
+        """Let the close frame leave and the peer read it before the socket goes (RFC 6455 section 7.1.1)."""
+        if self.outbox.dead:
+            return
+        with gevent.Timeout(LINGER_AFTER_CLOSE, False):  # type: ignore[arg-type]
+            drained = Signal()
+            self.outbox.seal(drained.set)
+            drained.wait()
+            self._shut(socket.SHUT_WR)
+            while self._receive():
+                pass
+
+    def _shut(self, how: int) -> None:
+        try:
+            self._sock.shutdown(how)
+        except OSError:
+            pass
