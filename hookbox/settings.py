@@ -281,6 +281,25 @@ class Settings:
     )
     breaker_longest_pause: float = _time(30.0, Group.WEBHOOK_LIMITS, "longest pause")
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Interface and port of the first listener; port means nothing for `unix:PATH`."""
+        return self.interface, (0 if self.interface.startswith("unix:") else self.port)
+
+    @property
+    def api_address(self) -> tuple[str, int] | None:
+        """Interface and port of the second listener, or None if the first serves everything."""
+        if self.web_api_port is None and not self.web_api_interface:
+            return None
+        interface = self.web_api_interface or self.interface
+        port = self.port if self.web_api_port is None else self.web_api_port
+        return interface, (0 if interface.startswith("unix:") else port)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every configured secret, for those who must never show them."""
+        return tuple(s for s in (self.webhook_secret, self.admin_password, *self.api_security_token) if s)
+
 
 ABOUT: Final[Mapping[str, About]] = MappingProxyType({f.name: f.metadata["about"] for f in fields(Settings)})
 """What is known of each setting, by its name, in the order of declaration."""

@@ -27,7 +27,15 @@ logger = logging.getLogger(__name__)
 Reply = JSONObject | Disconnect | None
 OVER_RATE_SECONDS = 10.0
 CLIENT_FAULTS = frozenset(
-    {"bad_json", "bad_frame", "unknown_frame", "bad_channel", "not_connected", "already_connected", "too_large"}
+    {
+        "bad_json",
+        "bad_frame",
+        "unknown_frame",
+        "bad_channel",
+        "not_connected",
+        "already_connected",
+        "too_large",
+    }
 )
 """Error words of which a connection may earn `protocol_errors` a minute."""
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hookbox.clock import Clock
-from hookbox.core.connection import Connection, Outbox
+from hookbox.core.channel import Channel
+from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
+from hookbox.core.values import ChannelName, UserName
 from hookbox.engine.base import Broker
 from hookbox.errors import ConnectionGone
 from hookbox.protocol.rtjp import EncodedFrame
@@ -55,10 +57,10 @@ class Site:
     hub: Hub
     broker: Broker
     app: Gate
-    fan_out: Callable[[EncodedFrame, Iterable[Outbox]], None]
+    fan_out: Callable[[EncodedFrame, Iterable[Any]], None]
     later: Later
-    creations: SingleFlight = field(default_factory=SingleFlight)
-    subscriptions: SingleFlight = field(default_factory=SingleFlight)
+    creations: SingleFlight[ChannelName, Channel] = field(default_factory=SingleFlight)
+    subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
     counters: Counters = field(default_factory=Counters)
     draining: bool = False
 

@@ -46,7 +46,7 @@ def load(text: str | bytes | bytearray, max_depth: int = MAX_DEPTH) -> JSON:
     try:
         if not isinstance(text, str):
             text = str(text, "utf-8")
-        value = _slow_decode(text) if _may_be_odd.search(text) else _decode(text)
+        value: JSON = _slow_decode(text) if _may_be_odd.search(text) else _decode(text)
     except (ValueError, RecursionError) as error:
         raise BadJSON("invalid JSON") from error
     if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):

@@ -26,12 +26,24 @@ class SocketOutbox(Outbox):
         flusher: shared by all connections.
         sock: a non-blocking socket to which nobody else writes.
         clock: for `stalled_at`.
-        limits: bytes and frames that may wait while the kernel takes nothing (`outbox_bytes`, `outbox_messages`).
+        limits: bytes and frames that may wait while the kernel takes nothing.
         owner: told when the peer is gone, reads too slowly, or has taken the last byte.
     """
 
-    __slots__ = ("_backlog", "_clock", "_limits", "_on_drained", "_owner", "_partial", "_send", "_sock", "_watcher",
-                 "dead", "stalled_at", "waiting_bytes")  # fmt: skip
+    __slots__ = (
+        "_backlog",
+        "_clock",
+        "_limits",
+        "_on_drained",
+        "_owner",
+        "_partial",
+        "_send",
+        "_sock",
+        "_watcher",
+        "dead",
+        "stalled_at",
+        "waiting_bytes",
+    )
 
     def __init__(
         self, flusher: Flusher, sock: socket.socket, clock: Clock, limits: tuple[int, int], owner: Owner

@@ -20,7 +20,7 @@ from hookbox.protocol.disconnects import (
     TOO_SLOW_MESSAGE,
     Disconnect,
 )
-from hookbox.protocol.websocket import Event, ServerProtocol, close_frame, ping_frame
+from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
 from hookbox.settings import Settings
 from hookbox.transports.base import Road
 from hookbox.transports.outbox import Flusher
@@ -40,18 +40,39 @@ class WebSocket(Owner):
     Args:
         sock: non-blocking, owned from now on.
         flusher: shared by all connections.
+        codecs: shared by all connections.
         settings: for limits and intervals; read anew at each use.
         clock: for deadlines.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_closing_until", "_heard_at", "_message_since", "_pinged_at", "_pings",
-                 "_protocol", "_settings", "_sock", "_watcher", "busy", "closing", "opened_at", "outbox", "road")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_closing_until",
+        "_codec",
+        "_codecs",
+        "_heard_at",
+        "_message_since",
+        "_pinged_at",
+        "_pings",
+        "_settings",
+        "_sock",
+        "_watcher",
+        "busy",
+        "closing",
+        "opened_at",
+        "outbox",
+        "road",
+    )
 
-    def __init__(self, sock: socket.socket, flusher: Flusher, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
+    ) -> None:
         self._sock = sock
         self._settings = settings
         self._clock = clock
-        self._protocol = ServerProtocol(settings.max_message, settings.max_fragments)
+        self._codecs = codecs
+        self._codec: ServerProtocol | None = None
         limits = settings.outbox_bytes, settings.outbox_messages
         self.outbox = SocketOutbox(flusher, sock, clock, limits, self)
         self.road: Road
@@ -96,14 +117,7 @@ class WebSocket(Owner):
             return False
         now = self._heard_at = self._clock.monotonic()
         self._pinged_at = 0.0
-        received = self._protocol.receive(data)
-        if not self._protocol.unfinished:
-            self._message_since = 0.0
-        elif received.items or not self._message_since:
-            self._message_since = now
-        for answer in self._protocol.data_to_send():
-            if answer:
-                self.outbox.put(answer)
+        received = self._decode(data, now)
         for item in received.items:
             if not self._handle(item):
                 return False
@@ -111,6 +125,24 @@ class WebSocket(Owner):
             self.close(received.fault)
             return False
         return True
+
+    def _decode(self, data: bytes, now: float) -> Received:
+        codec = self._codec or self._codecs.take()
+        received = codec.receive(data)
+        for answer in codec.data_to_send():
+            if answer:
+                self.outbox.put(answer)
+        if codec.unfinished:
+            if received.items or not self._message_since:
+                self._message_since = now
+        else:
+            self._message_since = 0.0
+        if codec.reusable and received.fault is None:
+            self._codec = None
+            self._codecs.give_back(codec)
+        else:
+            self._codec = codec
+        return received
 
     def _handle(self, item: bytes | Event) -> bool:
         if item is Event.CLOSE:
@@ -188,7 +220,7 @@ class WebSocket(Owner):
         """Let the close frame leave and the peer read it before the socket goes (RFC 6455 section 7.1.1)."""
         if self.outbox.dead:
             return
-        with gevent.Timeout(LINGER_AFTER_CLOSE, False):
+        with gevent.Timeout(LINGER_AFTER_CLOSE, False):  # type: ignore[arg-type]
             drained = Signal()
             self.outbox.seal(drained.set)
             drained.wait()

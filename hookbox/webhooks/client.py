@@ -1,0 +1,189 @@
+"""The gate that asks the application over HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from gevent.event import Event
+from requests import PreparedRequest, exceptions
+
+from hookbox.clock import Clock
+from hookbox.errors import WebhookError
+from hookbox.settings import Settings
+from hookbox.webhooks.adapter import Answer, BareSession, LeanAdapter
+from hookbox.webhooks.breaker import BreakerRules, Mode
+from hookbox.webhooks.calls import Calls
+from hookbox.webhooks.connections import Dialer
+from hookbox.webhooks.gate import Allow, Question, Refuse
+from hookbox.webhooks.resolve import Lookup, Resolver, system_lookup
+from hookbox.webhooks.shield import NotAsked, Outcome, Place, Shield, ShieldRules
+from hookbox.webhooks.verdicts import read_verdict
+
+logger = logging.getLogger("hookbox.webhooks")
+
+UNAVAILABLE = "failure: the application is not available"
+SLOW = 0.8  # an answer that took more than this share of `webhook_timeout` counts as a failure
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one question is asked by, from its beginning to its end."""
+
+    settings: Settings
+    calls: Calls
+    shield: Shield
+
+
+class WebhookClient:
+    """Puts questions to the web application, one POST each.
+
+    Fails closed: whatever is not a clear answer is a WebhookError. Asks once, but for one
+    repeat (with the same Idempotency-Key) when a kept-alive connection was closed before
+    any byte of the answer. Each question without a usable answer leaves one WARNING; one that
+    was not put, because too many wait or the breaker is open, leaves a DEBUG line.
+
+    Args:
+        settings: the callback, secret, `webhook_*` and `breaker_*` settings are used.
+        clock: its steady time is used.
+        lookup: asks the system for addresses, in a thread.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, lookup: Lookup = system_lookup) -> None:
+        self._clock = clock
+        self._adapter = LeanAdapter(Dialer(Resolver(clock, lookup)), clock, settings.webhook_answer)
+        self._session = BareSession(self._adapter)
+        self._counts: Counter[str] = Counter()
+        self._keys = _unique_keys()
+        self._under_way = 0
+        self._stopping = False
+        self._finished = Event()
+        self._setup = self._set_up(settings, None)
+
+    def ask(self, question: Question) -> Allow | Refuse:
+        """Put a question and wait for the verdict, up to `webhook_timeout` seconds.
+
+        Raises:
+            UnusableAnswer: the application answered, but not with status 200 and `[bool, object]`.
+            WebhookError: it gave no answer in time, or could not be asked.
+        """
+        self._counts["asked"] += 1
+        self._under_way += 1
+        try:
+            verdict = self._ask(question, self._setup)
+        except NotAsked as error:
+            self._counts["not_asked"] += 1
+            logger.debug("webhook %s: %s", question.action, error.detail)
+            raise
+        except WebhookError as error:
+            self._counts["failed"] += 1
+            logger.warning("webhook %s: %s", question.action, error.detail)
+            raise
+        finally:
+            self._under_way -= 1
+            if self._stopping and not self._under_way:
+                self._finished.set()
+        self._counts["allowed" if isinstance(verdict, Allow) else "refused"] += 1
+        return verdict
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Use other settings from the next question on; those under way keep theirs.
+
+        Raises:
+            ValueError: the callback settings do not make a URL; the old ones stay in force.
+        """
+        self._setup = self._set_up(settings, self._setup)
+
+    def stop(self, timeout: float) -> None:
+        """Refuse new questions, let those under way finish for `timeout` seconds, then cut them off."""
+        self._stopping = True
+        if self._under_way:
+            self._finished.wait(timeout)
+        self._session.close()
+
+    def counts(self) -> dict[str, int]:
+        """Counters since the start, and how things stand now.
+
+        Returns:
+            asked, allowed, refused, failed (no usable answer), not_asked (shed), repeated,
+            breaker_openings; and now: out (calls), waiting, connections, breaker_open (0 or 1).
+        """
+        names = ("asked", "allowed", "refused", "failed", "not_asked")
+        shield = self._setup.shield
+        return {name: self._counts[name] for name in names} | {
+            "repeated": self._adapter.repeats,
+            "breaker_openings": self._counts["breaker_openings"] + shield.openings,
+            "out": shield.out,
+            "waiting": shield.waiting,
+            "connections": self._adapter.connections,
+            "breaker_open": int(shield.mode is not Mode.CLOSED),
+        }
+
+    def _set_up(self, settings: Settings, old: Setup | None) -> Setup:
+        calls = Calls(settings)
+        rules = _rules(settings)
+        self._adapter.limit = settings.webhook_answer
+        if old is not None and old.calls.target == calls.target:
+            old.shield.change(rules)
+            return Setup(settings, calls, old.shield)
+        if old is not None:
+            self._adapter.retire({calls.target})
+            self._counts["breaker_openings"] += old.shield.openings
+        return Setup(settings, calls, Shield(str(calls.target), rules, self._clock))
+
+    def _ask(self, question: Question, setup: Setup) -> Allow | Refuse:
+        if self._stopping:
+            raise NotAsked(UNAVAILABLE, "not asked: the server is stopping")
+        request = setup.calls.request(question, question.key or next(self._keys))
+        deadline = self._clock.monotonic() + setup.settings.webhook_timeout
+        place = setup.shield.enter(deadline)
+        try:
+            response = self._send(request, setup, place, deadline)
+        finally:
+            setup.shield.leave(place)
+        return read_verdict(response.status_code, response.content, response.values("set-cookie"))
+
+    def _send(self, request: PreparedRequest, setup: Setup, place: Place, deadline: float) -> Answer:
+        settings = setup.settings
+        begun = self._clock.monotonic()
+        if begun >= deadline:
+            raise NotAsked(UNAVAILABLE, "not asked: its time was over")
+        try:
+            timeout = (settings.webhook_connect_timeout, deadline - begun)
+            response = self._session.send(request, timeout=timeout, allow_redirects=False, proxies={})
+        except exceptions.InvalidHeader as error:
+            raise WebhookError("failure: the question cannot be sent", str(error)) from None
+        except exceptions.RequestException as error:
+            place.outcome = Outcome.BAD
+            raise WebhookError(UNAVAILABLE, f"{setup.calls.target}: {error}") from None
+        slow = self._clock.monotonic() - begun > SLOW * settings.webhook_timeout
+        ill = response.status_code >= 500 or response.status_code == 429
+        place.outcome = Outcome.BAD if slow or ill else Outcome.GOOD
+        return cast(Answer, response)
+
+
+def _rules(settings: Settings) -> ShieldRules:
+    breaker = BreakerRules(
+        failures=settings.breaker_failures,
+        ratio=settings.breaker_ratio,
+        calls=settings.breaker_calls,
+        window=settings.breaker_window,
+        first_pause=settings.breaker_first_pause,
+        longest_pause=settings.breaker_longest_pause,
+    )
+    return ShieldRules(
+        concurrency=settings.webhook_concurrency,
+        queue=settings.webhook_queue,
+        queue_wait=settings.webhook_queue_wait,
+        breaker=breaker,
+    )
+
+
+def _unique_keys() -> Iterator[str]:
+    prefix = secrets.token_hex(16)
+    return (f"{prefix}-{number}" for number in itertools.count(1))
