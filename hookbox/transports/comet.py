@@ -251,16 +251,17 @@ class CometSession:
             while self._holding is news:
                 news.clear()
                 batch = packets.show(shown)
+                shown = packets.next_id - 1
                 yield batch
-                if batch:
-                    shown = batch[-1].id
-                    sent_bytes += sum(packet.size for packet in batch)
+                sent_bytes += sum(packet.size for packet in batch)
                 left = end - clock.monotonic()
-                if self.closing is not None or left <= 0 or sent_bytes > STREAM_BYTES:
+                if left <= 0 or sent_bytes > STREAM_BYTES:
                     return
                 if packets.size > most_unconfirmed or packets.frames > most_frames:
                     return
                 if packets.next_id == shown + 1:
+                    if self.closing is not None:
+                        return
                     news.wait(min(self.variables.i or self._settings.ping_interval, left))
 
     @contextmanager
