@@ -252,9 +252,6 @@ def test_a_stream_ends_when_another_request_comes(world):
     assert frames(next(new)) == ["a"]
 
 
-@pytest.mark.parametrize(
-    "settings", [Settings(outbox_messages=8), Settings(outbox_bytes=400)], ids=["messages", "bytes"]
-)
 def test_a_stream_whose_frames_are_acknowledged_goes_on():
     world = World(Settings(outbox_messages=8))
     session = world.open(streaming=1)
@@ -271,6 +268,9 @@ def test_a_stream_whose_frames_are_acknowledged_goes_on():
     assert frames(held.get(timeout=PATIENCE)) == ["b"]
 
 
+@pytest.mark.parametrize(
+    "settings", [Settings(outbox_messages=8), Settings(outbox_bytes=400)], ids=["messages", "bytes"]
+)
 def test_a_stream_ends_to_have_what_it_carried_acknowledged(settings):
     world = World(settings)
     session = world.open(streaming=1)
