@@ -269,7 +269,7 @@ def test_a_stream_whose_frames_are_acknowledged_goes_on():
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(outbox_messages=8), Settings(outbox_bytes=400)], ids=["messages", "bytes"]
+    "settings", [Settings(outbox_messages=8), Settings(outbox_bytes=600)], ids=["messages", "bytes"]
 )
 def test_a_stream_ends_to_have_what_it_carried_acknowledged(settings):
     world = World(settings)
