@@ -117,6 +117,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         try:
             while self._handle_one():
                 self.served += 1
+                if self.reader.has_more:
+                    gevent.sleep(0)  # one client's pipeline must not keep others waiting
         except (ConnectionEnded, OSError):
             pass
         finally:

@@ -34,6 +34,11 @@ class Reader:
         self._now = now
         self._data = b""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something of the next request has come already."""
+        return bool(self._data)
+
     def take_rest(self) -> bytes:
         """What has been read and not been used: it belongs to whoever takes over the socket."""
         rest, self._data = self._data, b""
