@@ -6,7 +6,9 @@ from hookbox.core.cookies import from_wsgi, merge, read_cookies, read_set_cookie
 from hookbox.errors import ProtocolError
 
 names = st.text("abcXYZ019-_.", min_size=1, max_size=8)
-values = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S"), exclude_characters=";"), max_size=12)
+values = st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "S"), exclude_characters=";"), max_size=12
+)
 jars = st.dictionaries(names, values, max_size=6)
 
 

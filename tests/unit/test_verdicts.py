@@ -9,7 +9,9 @@ from hookbox.errors import UnusableAnswer
 from hookbox.webhooks.gate import Allow, Refuse
 from hookbox.webhooks.verdicts import read_verdict
 
-options = st.dictionaries(st.text(st.characters(codec="utf-8")), st.booleans() | st.integers(-9, 9) | st.none())
+options = st.dictionaries(
+    st.text(st.characters(codec="utf-8")), st.booleans() | st.integers(-9, 9) | st.none()
+)
 
 
 @given(st.integers(100, 599), st.binary())
