@@ -137,9 +137,8 @@ class Breaker:
         if self._in_a_row >= self._rules.failures:
             return True
         calls = sum(part[1] for part in self._slices)
-        return (
-            calls >= self._rules.calls and sum(part[2] for part in self._slices) >= calls * self._rules.ratio
-        )
+        failures = sum(part[2] for part in self._slices)
+        return calls >= self._rules.calls and failures >= calls * self._rules.ratio
 
     def _open(self, now: float) -> None:
         self._pause = min(self._pause * 2 or self._rules.first_pause, self._rules.longest_pause)
