@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # at run time only what serves waits for these
     from hookbox.log import Logs
     from hookbox.webhooks.gate import Gate
 
-Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]
+Reload: TypeAlias = Callable[[Settings], Settings]
 
 OK: Final = 0
 CANNOT_START: Final = 1
@@ -80,13 +80,13 @@ def _show(effective: Effective) -> int:
     return _print(config_text(effective))
 
 
-def serve(sources: Sources, effective: Effective, gate: Gate | None = None) -> int:
+def serve(sources: Sources, effective: Effective, demo: Gate | None = None) -> int:
     """Run the server until a signal ends it.
 
     Args:
         sources: read again at SIGHUP.
         effective: what they say now.
-        gate: who decides instead of the application.
+        demo: who decides instead of an application, for a server that serves a demo page.
 
     Returns:
         The exit code.
@@ -98,12 +98,12 @@ def serve(sources: Sources, effective: Effective, gate: Gate | None = None) -> i
     except OSError as error:
         return _fail(f"the log file {error.filename} cannot be opened: {error.strerror}", CANNOT_START)
     try:
-        return _run(effective, gate, _reloader(sources, logs))
+        return _run(effective, demo, _reloader(sources, logs))
     finally:
         logs.close()
 
 
-def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
+def _run(effective: Effective, demo: Gate | None, reload: Reload) -> int:
     import logging
 
     from hookbox.server import Server
@@ -112,7 +112,7 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
     for warning in effective.warnings:
         logger.warning("%s", warning)
     try:
-        Server(effective.settings, gate=gate, reload=reload).run()
+        Server(effective.settings, gate=demo, reload=reload, demo=demo is not None).run()
     except OSError as error:
         logger.error("%s", _why_not_listening(error, effective.settings))
         return CANNOT_START
@@ -128,18 +128,18 @@ def _reloader(sources: Sources, logs: Logs) -> Reload:
 
     logger = logging.getLogger(__name__)
 
-    def reload(previous: Settings) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
+    def reload(previous: Settings) -> Settings:
         logs.reopen()
         try:
             settings, changed, ignored = sources.reload(previous)
             logs.reconfigure(settings)
         except (ConfigError, OSError) as error:
             logger.error("the settings stay as they are: %s", error)
-            return previous, (), ()
+            return previous
         logger.info("settings read again; changed: %s", ", ".join(changed) or "none")
         if ignored:
             logger.warning("these changes wait for a restart: %s", ", ".join(ignored))
-        return settings, changed, ignored
+        return settings
 
     return reload
 
