@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # at run time only what serves waits for these
     from hookbox.log import Logs
     from hookbox.webhooks.gate import Gate
 
-Reload: TypeAlias = Callable[[Settings], Settings]
+Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]
 
 OK: Final = 0
 CANNOT_START: Final = 1
@@ -80,13 +81,13 @@ def _show(effective: Effective) -> int:
     return _print(config_text(effective))
 
 
-def serve(sources: Sources, effective: Effective, demo: Gate | None = None) -> int:
+def serve(sources: Sources, effective: Effective, gate: Gate | None = None) -> int:
     """Run the server until a signal ends it.
 
     Args:
         sources: read again at SIGHUP.
         effective: what they say now.
-        demo: who decides instead of an application, for a server that serves a demo page.
+        gate: who decides instead of the application.
 
     Returns:
         The exit code.
@@ -98,12 +99,12 @@ def serve(sources: Sources, effective: Effective, demo: Gate | None = None) -> i
     except OSError as error:
         return _fail(f"the log file {error.filename} cannot be opened: {error.strerror}", CANNOT_START)
     try:
-        return _run(effective, demo, _reloader(sources, logs))
+        return _run(effective, gate, _reloader(sources, logs))
     finally:
         logs.close()
 
 
-def _run(effective: Effective, demo: Gate | None, reload: Reload) -> int:
+def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
     import logging
 
     from hookbox.server import Server
@@ -111,8 +112,9 @@ def _run(effective: Effective, demo: Gate | None, reload: Reload) -> int:
     logger = logging.getLogger(__name__)
     for warning in effective.warnings:
         logger.warning("%s", warning)
+    _use_all_files_allowed()
     try:
-        Server(effective.settings, gate=demo, reload=reload, demo=demo is not None).run()
+        Server(effective.settings, gate=gate, reload=reload).run()
     except OSError as error:
         logger.error("%s", _why_not_listening(error, effective.settings))
         return CANNOT_START
@@ -122,24 +124,33 @@ def _run(effective: Effective, demo: Gate | None, reload: Reload) -> int:
     return OK
 
 
+def _use_all_files_allowed() -> None:
+    """Raise the soft limit on open files, often 1024, to the hard one: every connection is an open file."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems call it unlimited and then refuse it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _reloader(sources: Sources, logs: Logs) -> Reload:
     """What the server calls at SIGHUP: reads the file again and lets logging follow. Never raises."""
     import logging
 
     logger = logging.getLogger(__name__)
 
-    def reload(previous: Settings) -> Settings:
+    def reload(previous: Settings) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
         logs.reopen()
         try:
             settings, changed, ignored = sources.reload(previous)
             logs.reconfigure(settings)
         except (ConfigError, OSError) as error:
             logger.error("the settings stay as they are: %s", error)
-            return previous
+            return previous, (), ()
         logger.info("settings read again; changed: %s", ", ".join(changed) or "none")
         if ignored:
             logger.warning("these changes wait for a restart: %s", ", ".join(ignored))
-        return settings
+        return settings, changed, ignored
 
     return reload
 
