@@ -317,8 +317,9 @@ var hookbox = (function () {
       }
     }
 
+    // The content type is the one that proxies know not to hold back.
     (async () => {
-      const { status, text, wait } = await ask('handshake', { ct: 'text/plain' }, '{}');
+      const { status, text, wait } = await ask('handshake', { ct: streaming ? 'text/event-stream' : 'text/plain' }, '{}');
       if (closing) return;
       try {
         key = status === 200 && unwrap(text).session;
@@ -854,9 +855,7 @@ var hookbox = (function () {
       const subscription = known || new Subscription(this, name);
       subscription._snapshot(args);
       if (unasked) return;
-      if (known && known._recovering) {
-        this._recovered(known, args);
-      }
+      if (known && (known._recovering || args.recovered !== undefined)) this._recovered(known, args);
       subscription.epoch = args.epoch;
       subscription.offset = args.offset;
       if (!known) {

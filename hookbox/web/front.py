@@ -33,7 +33,10 @@ def make_doors(server: Server) -> list[HttpServer]:
 def _application(server: Server) -> WsgiApp:
     import bottle
 
+    from hookbox.web.comet import add_comet_routes
+
     root = bottle.Bottle()
+    add_comet_routes(root, server.comet, lambda: server.settings)
     for name, make in (("hookbox.web.api", "make_api"), ("hookbox.web.pages", "make_pages")):
         try:
             module = importlib.import_module(name)

@@ -85,6 +85,16 @@ test('D3 what the server sends by itself at login neither moves the position nor
   assert.deepEqual(heard, [4, 5, 6, 7]);
 });
 
+test('what the server held back and then sends with the channel is heard', async () => {
+  const { server, heard, log } = await returned(3);
+  await server.subscribed('lobby', { offset: 4, recovered: true, missed: missedFrames(4) });
+  await server.subscribed('lobby', { offset: 6, recovered: true, missed: missedFrames(4, 5, 6) });
+  await server.publish('lobby', 7);
+  assert.deepEqual(heard, [4, 5, 6, 7]);
+  await server.subscribed('lobby', { offset: 9, recovered: false });
+  assert.deepEqual(log.of('recovered').map(([, , info]) => info.recovered), [true, true, false]);
+});
+
 test('a cut during the recovery asks again for the same', async () => {
   const { server, heard, clock, sockets } = await returned(3);
   await server.subscribed('lobby', { offset: 5 });
