@@ -13,6 +13,7 @@ from hookbox.clock import ManualClock
 from hookbox.errors import LimitReached
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.server import run_later
 from hookbox.settings import Settings
 from hookbox.transports.comet import CometSessions
 from hookbox.transports.outbox import Flusher
@@ -41,7 +42,6 @@ class ScriptedRoad:
             if data == asked.encode():
                 _, name, args = answered.rstrip("\r\n").split(", ", 2)
                 self.outbox.put(EncodedFrame(name.strip('"'), args[:-1]))
-        return None
 
     def farewell(self, why):
         self.over += 1
@@ -59,7 +59,9 @@ class Site:
         self.opened = []
         self.cookies = []
         self.full = ""
-        self.flusher = Flusher(gevent.get_hub().loop.run_callback, self.settings.outbox_total)
+        self.flusher = Flusher(
+            gevent.get_hub().loop.run_callback, run_later, self.clock.monotonic, self.settings.outbox_total
+        )
         self.sessions = CometSessions(self, self.flusher, self.clock, gevent.spawn)
         app = Bottle()
         add_comet_routes(app, self.sessions, lambda: self.settings)
