@@ -330,7 +330,7 @@ class Client:
         self.sent = 0
         self._inbox: deque[Frame] = deque()
 
-    def send(self, name: str, **args: Any) -> int:
+    def send(self, name: str, /, **args: Any) -> int:
         """Send a frame; returns its id."""
         self.sent += 1
         self.send_text(json.dumps([self.sent, name, args], separators=(",", ":")) + "\r\n")
@@ -354,7 +354,7 @@ class Client:
             self._inbox.extend(Frame(*json.loads(line)) for line in text.split("\r\n") if line)
         return self._inbox.popleft()
 
-    def expect(self, name: str, **args: Any) -> dict[str, Any]:
+    def expect(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The arguments of the next frame, which has to bear that name and these arguments.
 
         Raises:
@@ -366,7 +366,7 @@ class Client:
             raise AssertionError(f"expected {name} {args}, got {frame}")
         return frame.args
 
-    def skip_to(self, name: str, **args: Any) -> dict[str, Any]:
+    def skip_to(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The arguments of the next frame of that name and with these arguments; drops others before it."""
         while True:
             frame = self.next()
