@@ -31,6 +31,7 @@ from hookbox.protocol.websocket import Codecs
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
+from hookbox.web.admission import Admission
 from hookbox.webhooks.client import WebhookClient
 from hookbox.webhooks.gate import Gate
 
@@ -125,6 +126,12 @@ class Server:
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
         )
+        self.admission = Admission(
+            connection_limit(settings),
+            settings.connections_per_ip,
+            settings.accept_rate,
+            self.clock.monotonic,
+        )
         self.checked: dict[Checked, None] = {}
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
@@ -177,6 +184,8 @@ class Server:
         """Go on with other settings; what is bound at the start stays as it is."""
         self.settings = self.site.settings = settings
         self.webhooks.reconfigure(settings)
+        for door in self.doors:
+            door.reconfigure(settings)
 
     def change(self, **changes: Any) -> None:
         """Change single settings while running (`set_config`)."""
@@ -193,13 +202,14 @@ class Server:
         connection.transport = websocket
         websocket.road = ClientRoad(self.site, connection)
         self.checked[websocket] = None
-        gevent.spawn(self._serve, websocket, upgrade.leftover)
+        gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
 
-    def _serve(self, websocket: WebSocket, leftover: bytes) -> None:
+    def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
         try:
             websocket.serve(leftover)
         finally:
             self.checked.pop(websocket, None)
+            self.admission.leave(peer)
 
     def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
         """Give a new comet session its road.
@@ -207,7 +217,7 @@ class Server:
         Raises:
             CommandRefused: there are too many connections.
         """
-        if len(self.checked) >= connection_limit(self.settings):
+        if len(self.comet) >= self.admission.limit:
             raise LimitReached("too many connections")
         connection = Connection(
             new_connection_id(), session.outbox, cookies, client_ip, self.clock.monotonic()
@@ -243,7 +253,7 @@ class Server:
         self.site.draining = True
         deadline = self.clock.monotonic() + self.settings.drain_grace
         for door in self.doors:
-            door.stop_accepting()
+            door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
         while self.checked and self.clock.monotonic() < deadline:
             gevent.sleep(0.05)
