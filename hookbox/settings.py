@@ -6,6 +6,7 @@ table are all read from these declarations; `hookbox.sources` does the reading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -280,6 +281,32 @@ class Settings:
         1.0, Group.WEBHOOK_LIMITS, "first pause; it doubles while failures go on"
     )
     breaker_longest_pause: float = _time(30.0, Group.WEBHOOK_LIMITS, "longest pause")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Interface and port of the first listener; port means nothing for `unix:PATH`."""
+        return self.interface, (0 if self.interface.startswith("unix:") else self.port)
+
+    @property
+    def api_address(self) -> tuple[str, int] | None:
+        """Interface and port of the second listener, or None if the first serves everything."""
+        if self.web_api_port is None and not self.web_api_interface:
+            return None
+        interface = self.web_api_interface or self.interface
+        port = self.port if self.web_api_port is None else self.web_api_port
+        return interface, (0 if interface.startswith("unix:") else port)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every configured secret, for those who must never show them."""
+        in_url = re.search(r"//[^/@]*:([^/@]*)@", self.cb_single_url)
+        every = [
+            self.webhook_secret,
+            self.admin_password,
+            *self.api_security_token,
+            in_url[1] if in_url else "",
+        ]
+        return tuple(secret for secret in every if secret)
 
 
 ABOUT: Final[Mapping[str, About]] = MappingProxyType({f.name: f.metadata["about"] for f in fields(Settings)})
