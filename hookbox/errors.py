@@ -3,6 +3,7 @@
 HookboxError
 |- ConfigError            the operator's fault: a setting is unknown, malformed or contradictory
 |- ProtocolError          the client's fault: a frame or request is malformed
+|  `- BadRequest          an HTTP request that is answered with a status and the connection closed
 |- CommandRefused         a rule said no
 |  |- NotPermitted        the application said no
 |  |- LimitReached        one of the configured limits
@@ -44,6 +45,24 @@ class ProtocolError(HookboxError):
         super().__init__(message)
         self.code = code
         self.frame_id = frame_id
+
+
+class BadRequest(ProtocolError):
+    """An HTTP request that the door refuses; the connection is closed after the answer.
+
+    Args:
+        status: the HTTP status, 400-599.
+        reason: short text for the client, without anything that it sent.
+        headers: further header lines of the answer, e.g. `Retry-After`.
+    """
+
+    code = "bad_request"
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(self.code, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
 
 
 class CommandRefused(HookboxError):

@@ -330,7 +330,7 @@ class Client:
         self.sent = 0
         self._inbox: deque[Frame] = deque()
 
-    def send(self, name: str, **args: Any) -> int:
+    def send(self, name: str, /, **args: Any) -> int:
         """Send a frame; returns its id."""
         self.sent += 1
         self.send_text(json.dumps([self.sent, name, args], separators=(",", ":")) + "\r\n")
@@ -354,7 +354,7 @@ class Client:
             self._inbox.extend(Frame(*json.loads(line)) for line in text.split("\r\n") if line)
         return self._inbox.popleft()
 
-    def expect(self, name: str, **args: Any) -> dict[str, Any]:
+    def expect(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The arguments of the next frame, which has to bear that name and these arguments.
 
         Raises:
@@ -362,11 +362,12 @@ class Client:
         """
         frame = self.next()
         wrong = {key: frame.args.get(key) for key, value in args.items() if frame.args.get(key) != value}
-        assert frame.name == name and not wrong, f"expected {name} {args}, got {frame}"
+        if frame.name != name or wrong:
+            raise AssertionError(f"expected {name} {args}, got {frame}")
         return frame.args
 
-    def skip_to(self, name: str, **args: Any) -> dict[str, Any]:
-        """The arguments of the next frame of that name and with these arguments; others before it are dropped."""
+    def skip_to(self, name: str, /, **args: Any) -> dict[str, Any]:
+        """The arguments of the next frame of that name and with these arguments; drops others before it."""
         while True:
             frame = self.next()
             if frame.name == name and all(frame.args.get(key) == value for key, value in args.items()):

@@ -8,4 +8,5 @@ from hookbox.core.channel import Channel
 
 def restart(site: Site, channel: Channel) -> None:
     """Begin, change or end a channel's fetching as its options now say."""
-    raise NotImplementedError
+    if channel.options.polling.mode:
+        raise NotImplementedError

@@ -317,8 +317,9 @@ var hookbox = (function () {
       }
     }
 
+    // The content type is the one that proxies know not to hold back.
     (async () => {
-      const { status, text, wait } = await ask('handshake', { ct: 'text/plain' }, '{}');
+      const { status, text, wait } = await ask('handshake', { ct: streaming ? 'text/event-stream' : 'text/plain' }, '{}');
       if (closing) return;
       try {
         key = status === 200 && unwrap(text).session;
@@ -706,9 +707,15 @@ var hookbox = (function () {
       this._pending.clear();
       this.connected = false;
       if (link && link.close) link.close(graceful);
-      const asked = pending.filter(entry => !entry.again);
-      this._queue = asked.filter(aboutChannels).concat(this._queue);
-      asked.filter(entry => !aboutChannels(entry)).forEach(entry => this._fail(entry, 'unacknowledged'));
+      const repeat = [];
+      for (const entry of pending) {
+        const known = this.subscriptions.get(entry.args.channel_name);
+        if (entry.again) continue;
+        if (!aboutChannels(entry)) this._fail(entry, 'unacknowledged');
+        else if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
+        else repeat.push(entry);
+      }
+      this._queue = repeat.concat(this._queue);
     }
 
     _lost(info) {
@@ -848,9 +855,7 @@ var hookbox = (function () {
       const subscription = known || new Subscription(this, name);
       subscription._snapshot(args);
       if (unasked) return;
-      if (known && known._recovering) {
-        this._recovered(known, args);
-      }
+      if (known && (known._recovering || args.recovered !== undefined)) this._recovered(known, args);
       subscription.epoch = args.epoch;
       subscription.offset = args.offset;
       if (!known) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from typing import Any
 
 import gevent
@@ -45,8 +46,25 @@ class WebSocket(Owner):
         clock: for deadlines.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_closing_until", "_codec", "_codecs", "_heard_at", "_message_since",
-                 "_pinged_at", "_pings", "_settings", "_sock", "_watcher", "busy", "closing", "opened_at", "outbox", "road")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_closing_until",
+        "_codec",
+        "_codecs",
+        "_heard_at",
+        "_message_since",
+        "_pinged_at",
+        "_pings",
+        "_settings",
+        "_sock",
+        "_watcher",
+        "busy",
+        "closing",
+        "opened_at",
+        "outbox",
+        "road",
+    )
 
     def __init__(
         self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
@@ -86,6 +104,9 @@ class WebSocket(Owner):
             self._end()
 
     def _receive(self) -> bytes:
+        """Wait for bytes; empty when there will be none. Always lets others run first."""
+        if not _has_decrypted(self._sock):
+            get_hub().wait(self._watcher)
         while True:
             try:
                 return self._sock.recv(READ_BYTES)
@@ -216,3 +237,8 @@ class WebSocket(Owner):
             self._sock.shutdown(how)
         except OSError:
             pass
+
+
+def _has_decrypted(sock: socket.socket) -> bool:
+    """Whether a TLS socket holds bytes that its file descriptor does not tell of."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
