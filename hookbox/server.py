@@ -7,7 +7,7 @@ import random
 import resource
 import secrets
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -34,6 +34,7 @@ from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.webhooks.client import WebhookClient
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
 
 if TYPE_CHECKING:
     from hookbox.settings import Settings
@@ -127,6 +128,7 @@ class Server:
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
+            resolver=Resolver(self.clock),
         )
         self.admission = Admission(
             connection_limit(settings),
@@ -189,9 +191,20 @@ class Server:
         for door in self.doors:
             door.reconfigure(settings)
 
-    def change(self, **changes: Any) -> None:
+    def change(self, changes: Mapping[str, Any]) -> None:
         """Change single settings while running (`set_config`)."""
         self.apply(replace(self.settings, **changes))
+
+    def counts(self) -> dict[str, int]:
+        """What has happened and how things stand, for `get_server_info`."""
+        return {
+            "comet_sessions": len(self.comet),
+            "open_connections": self.admission.open,
+            "refused_connections": self.admission.refused,
+            "stalled_bytes": self.flusher.waiting_total,
+            "background_tasks": len(self.greenlets),
+            **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
+        }
 
     # connections
 
