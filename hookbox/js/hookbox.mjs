@@ -335,7 +335,7 @@ var hookbox = (function () {
         key = status === 200 && unwrap(text).session;
       } catch (garbage) {} // eslint-disable-line no-empty
       if (!key) {
-        end({ retry_ms: wait * 1000 });
+        end({ retry_ms: (wait || 0) * 1000 });
         return;
       }
       if (root.addEventListener) root.addEventListener('pagehide', leave);

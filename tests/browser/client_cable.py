@@ -95,7 +95,9 @@ class _Line:
         if b"\r\nUpgrade: websocket" in data:
             self.cable.upgrades += 1
             if self.cable.refuse_upgrades:
-                self.client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                self.client.sendall(
+                    b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
                 raise OSError("refused")
         elif b"/comet?" in head:
             self.cable.polls.append(head.decode())

@@ -59,7 +59,9 @@ def missing(what):
 
 @pytest.fixture(scope="module")
 def browser():
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    executable = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if not executable:
         missing("Chromium")
     try:
@@ -91,7 +93,10 @@ class Application:
                 elif name == "worker.js":
                     self.send(WORKER_SCRIPT, "text/javascript")
                 elif name == "module.js":
-                    self.send("import { connect } from '/hookbox.mjs'; window.hookbox = { connect };", "text/javascript")
+                    self.send(
+                        "import { connect } from '/hookbox.mjs'; window.hookbox = { connect };",
+                        "text/javascript",
+                    )
                 elif name == "old":
                     self.send(application.old_page, "text/html", "")
                 else:
@@ -164,9 +169,12 @@ class Page:
         self.page.goto(application.url + path)
 
     def run(self, script, argument=None):
-        return self.page.evaluate(f"within => Promise.race([({script})(within[0]), new Promise((done, fail) => "
-                                  "setTimeout(() => fail(new Error('not in time: ' + JSON.stringify(told)"
-                                  ")), within[1]))])", [argument, DEADLINE * 1000])
+        return self.page.evaluate(
+            f"within => Promise.race([({script})(within[0]), new Promise((done, fail) => "
+            "setTimeout(() => fail(new Error('not in time: ' + JSON.stringify(told)"
+            ")), within[1]))])",
+            [argument, DEADLINE * 1000],
+        )
 
     def start(self, name="ann", **options):
         self.run("([url, name, options]) => start(url, name, options)", [self.url, name, options])
@@ -223,11 +231,11 @@ def test_a_page_talks_over_whatever_gets_through(way, build, open_page, server, 
     page = open_page(f"/with/{build}").connect("ann").subscribe()
     other = open_page(f"/with/{build}").connect("bob").subscribe()
     assert page.get("conn.transport") == ("websocket" if way == "websocket" else "comet")
-    for text in ("plain", "é 世 😀 \u2028 \"\\"):
+    for text in ("plain", 'é 世 😀 \u2028 "\\'):
         result = other.publish(text)
         assert result["offset"] > 0
     server.api("publish", channel_name="lobby", payload=json.dumps({"from": "the app"}))
-    expected = ["plain", "é 世 😀 \u2028 \"\\", {"from": "the app"}]
+    expected = ["plain", 'é 世 😀 \u2028 "\\', {"from": "the app"}]
     assert page.hears(3) == other.hears(3) == expected
     other.run("() => conn.message('ann', { just: 'you' }).then(() => {})")
     assert page.told("messaged")["payload"] == {"just": "you"}
@@ -439,4 +447,10 @@ def test_a_page_as_the_old_manual_shows_works_unchanged(way, open_page, applicat
     application.old_page = OLD_PAGE.replace("HOOKBOX", cable.url)
     page = open_page("/old")
     calls = page.page.evaluate("() => result")
-    assert calls == ["open", "subscribed my_channel_name", "publish bar", "unsubscribed my_channel_name", "close"]
+    assert calls == [
+        "open",
+        "subscribed my_channel_name",
+        "publish bar",
+        "unsubscribed my_channel_name",
+        "close",
+    ]
