@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+import resource
 import secrets
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import gevent
 from gevent import get_hub
@@ -24,12 +25,16 @@ from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.engine.memory import MemoryBroker
+from hookbox.errors import LimitReached
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
+from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
+from hookbox.web.admission import Admission
 from hookbox.webhooks.client import WebhookClient
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
 
 if TYPE_CHECKING:
     from hookbox.settings import Settings
@@ -37,9 +42,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
+
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 GOODBYE_SPREAD_MS = 5000
+GOODBYE_SECONDS = 3.0
+"""How long connections may take to close after the last goodbye; comet clients fetch theirs."""
 
 
 class Checked(Protocol):
@@ -91,7 +100,8 @@ class Server:
     Args:
         settings: what the operator chose.
         gate: who decides instead of the application at `cbhost`; for `hookbox dev` and tests.
-        reload: reads the configuration anew on SIGHUP; returns the settings to go on with.
+        reload: reads the configuration anew on SIGHUP; returns the settings to go on with, the names of
+            those that changed and of those that wait for a restart.
     """
 
     def __init__(
@@ -99,13 +109,13 @@ class Server:
         settings: Settings,
         *,
         gate: Gate | None = None,
-        reload: Callable[[Settings], Settings] | None = None,
-        demo: bool = False,
+        reload: Reload | None = None,
     ) -> None:
         self.settings = settings
         self._reload = reload
         self.clock = SystemClock()
-        self.flusher = Flusher(get_hub().loop.run_callback, settings.outbox_total)
+        loop = get_hub().loop
+        self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
         self.webhooks = WebhookClient(settings, self.clock)
@@ -118,11 +128,18 @@ class Server:
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
+            resolver=Resolver(self.clock),
+        )
+        self.admission = Admission(
+            connection_limit(settings),
+            settings.connections_per_ip,
+            settings.accept_rate,
+            self.clock.monotonic,
         )
         self.checked: dict[Checked, None] = {}
+        self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self._stopped = Event()
-        self._demo = demo
 
     # starting
 
@@ -164,16 +181,30 @@ class Server:
 
     def _take_reload(self) -> None:
         assert self._reload is not None
-        self.apply(self._reload(self.settings))
+        settings, _changed, _ignored = self._reload(self.settings)
+        self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
         """Go on with other settings; what is bound at the start stays as it is."""
         self.settings = self.site.settings = settings
         self.webhooks.reconfigure(settings)
+        for door in self.doors:
+            door.reconfigure(settings)
 
-    def change(self, **changes: Any) -> None:
+    def change(self, changes: Mapping[str, Any]) -> None:
         """Change single settings while running (`set_config`)."""
         self.apply(replace(self.settings, **changes))
+
+    def counts(self) -> dict[str, int]:
+        """What has happened and how things stand, for `get_server_info`."""
+        return {
+            "comet_sessions": len(self.comet),
+            "open_connections": self.admission.open,
+            "refused_connections": self.admission.refused,
+            "stalled_bytes": self.flusher.waiting_total,
+            "background_tasks": len(self.greenlets),
+            **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
+        }
 
     # connections
 
@@ -186,13 +217,38 @@ class Server:
         connection.transport = websocket
         websocket.road = ClientRoad(self.site, connection)
         self.checked[websocket] = None
-        gevent.spawn(self._serve, websocket, upgrade.leftover)
+        gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
 
-    def _serve(self, websocket: WebSocket, leftover: bytes) -> None:
+    def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
         try:
             websocket.serve(leftover)
         finally:
             self.checked.pop(websocket, None)
+            self.admission.leave(peer)
+
+    def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
+        """Give a new comet session its road.
+
+        Raises:
+            CommandRefused: there are too many connections.
+        """
+        if len(self.comet) >= self.admission.limit:
+            raise LimitReached("too many connections")
+        connection = Connection(
+            new_connection_id(), session.outbox, cookies, client_ip, self.clock.monotonic()
+        )
+        connection.transport = session
+        session.road = ClientRoad(self.site, connection)
+        session.on_cookies = lambda fresh: self._take_request_cookies(connection, fresh)
+        self.checked[session] = None
+
+    def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
+        connection.request_cookies = cookies
+        connection.refresh_cookies(self.settings.cookie_identifier or None)
+
+    def forget(self, session: CometSession) -> None:
+        """A comet session is over."""
+        self.checked.pop(session, None)
 
     def _pulse(self) -> None:
         """Look at every connection's deadlines about once a second, some at a time."""
@@ -212,9 +268,10 @@ class Server:
         self.site.draining = True
         deadline = self.clock.monotonic() + self.settings.drain_grace
         for door in self.doors:
-            door.stop_accepting()
+            door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
-        while self.checked and self.clock.monotonic() < deadline:
+        patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
+        while self.checked and self.clock.monotonic() < patience:
             gevent.sleep(0.05)
         self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
         self._stopped.set()
@@ -225,8 +282,8 @@ class Server:
         for connection in connections:
             connection.transport.close(RESTART.after(random.randint(0, GOODBYE_SPREAD_MS)))
             gevent.sleep(pause)
-        for member in list(self.checked):
-            if isinstance(member, WebSocket):
+        for member in list(self.checked):  # those without an accepted CONNECT
+            if isinstance(member, WebSocket | CometSession):
                 member.close(RESTART)
 
     def stop(self) -> None:
@@ -236,6 +293,25 @@ class Server:
         self.greenlets.stop(1)
         self.webhooks.stop(0)
         self._stopped.set()
+
+
+def connection_limit(settings: Settings) -> int:
+    """How many connections may be open: as set, or what file descriptors allow, less a reserve."""
+    if settings.connections:
+        return settings.connections
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return descriptors - min(512, descriptors // 4)
+
+
+def run_later(seconds: float, function: Callable[[], None]) -> None:
+    """Run a function in the hub's greenlet after some seconds; it must not block."""
+    timer = get_hub().loop.timer(seconds)
+
+    def fire() -> None:
+        timer.close()
+        function()
+
+    timer.start(fire, update=True)
 
 
 def _check(member: Checked, now: float) -> None:

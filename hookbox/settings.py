@@ -6,6 +6,7 @@ table are all read from these declarations; `hookbox.sources` does the reading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -298,7 +299,14 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every configured secret, for those who must never show them."""
-        return tuple(s for s in (self.webhook_secret, self.admin_password, *self.api_security_token) if s)
+        in_url = re.search(r"//[^/@]*:([^/@]*)@", self.cb_single_url)
+        every = [
+            self.webhook_secret,
+            self.admin_password,
+            *self.api_security_token,
+            in_url[1] if in_url else "",
+        ]
+        return tuple(secret for secret in every if secret)
 
 
 ABOUT: Final[Mapping[str, About]] = MappingProxyType({f.name: f.metadata["about"] for f in fields(Settings)})

@@ -70,7 +70,8 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     name = _read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
     options = _read_options(answer, present)
-    if present is not None and len(present.connections) >= site.settings.connections_per_user:
+    most = site.settings.connections_per_user
+    if most and present is not None and len(present.connections) >= most:
         return TOO_MANY_CONNECTIONS
     user = site.hub.attach(connection, name)
     user.options = options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -231,7 +231,7 @@ class CometSession:
             news.wait(self.variables.du or self._pause_between_polls())
             return self.outbox.packets.show() if self._holding is news else []
 
-    def stream(self) -> Iterator[list[SentPacket]]:
+    def stream(self) -> Generator[list[SentPacket], None, None]:
         """Batch after batch, the first at once and an empty one now and then, for up to `du` seconds.
 
         Raises:
@@ -242,7 +242,7 @@ class CometSession:
             self._require_open()
         return self._batches(self._sessions.clock.monotonic() + self.variables.du)
 
-    def _batches(self, end: float) -> Iterator[list[SentPacket]]:
+    def _batches(self, end: float) -> Generator[list[SentPacket], None, None]:
         packets, clock = self.outbox.packets, self._sessions.clock
         most_unconfirmed = self._settings.outbox_bytes / UNCONFIRMED_SHARE
         most_frames = self._settings.outbox_messages / UNCONFIRMED_SHARE
@@ -251,16 +251,17 @@ class CometSession:
             while self._holding is news:
                 news.clear()
                 batch = packets.show(shown)
+                shown = packets.next_id - 1
                 yield batch
-                if batch:
-                    shown = batch[-1].id
-                    sent_bytes += sum(packet.size for packet in batch)
+                sent_bytes += sum(packet.size for packet in batch)
                 left = end - clock.monotonic()
-                if self.closing is not None or left <= 0 or sent_bytes > STREAM_BYTES:
+                if left <= 0 or sent_bytes > STREAM_BYTES:
                     return
                 if packets.size > most_unconfirmed or packets.frames > most_frames:
                     return
                 if packets.next_id == shown + 1:
+                    if self.closing is not None:
+                        return
                     news.wait(min(self.variables.i or self._settings.ping_interval, left))
 
     @contextmanager

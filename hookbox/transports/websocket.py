@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from typing import Any
 
 import gevent
@@ -103,6 +104,9 @@ class WebSocket(Owner):
             self._end()
 
     def _receive(self) -> bytes:
+        """Wait for bytes; empty when there will be none. Always lets others run first."""
+        if not _has_decrypted(self._sock):
+            get_hub().wait(self._watcher)
         while True:
             try:
                 return self._sock.recv(READ_BYTES)
@@ -233,3 +237,8 @@ class WebSocket(Owner):
             self._sock.shutdown(how)
         except OSError:
             pass
+
+
+def _has_decrypted(sock: socket.socket) -> bool:
+    """Whether a TLS socket holds bytes that its file descriptor does not tell of."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0

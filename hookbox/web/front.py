@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import socket
+import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from hookbox.web.http import HttpServer
+import bottle
+
+from hookbox.web.api import body_limit, make_api, serves
+from hookbox.web.comet import add_comet_routes
+from hookbox.web.http import HttpServer, Visit, WsgiApp
+from hookbox.web.listen import listen, tls_context
+from hookbox.web.pages import make_pages
 
 if TYPE_CHECKING:
     from hookbox.server import Server
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+access_log = logging.getLogger("hookbox.access")
 
 
 def make_doors(server: Server) -> list[HttpServer]:
@@ -22,22 +27,64 @@ def make_doors(server: Server) -> list[HttpServer]:
         OSError: an address cannot be listened on.
     """
     settings = server.settings
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((settings.interface, settings.port))
-    listener.listen(4096)
-    return [HttpServer(listener, _application(server), settings=settings, on_websocket=server.accept)]
+    transports = bottle.Bottle()
+    transports.default_error_handler = _plain_error
+    add_comet_routes(transports, server.comet, lambda: server.settings)
+    api = make_api(
+        server.site,
+        apply_settings=server.change,
+        congested=lambda: server.flusher.congested,
+        counts=server.counts,
+    )
+    pages = make_pages(server.site)
+    if settings.api_address is None:
+        return [_door(server, settings.address, by_path(transports, pages, api), public=True)]
+    return [
+        _door(server, settings.address, by_path(transports, pages, None), public=True),
+        _door(server, settings.api_address, by_path(None, pages, api), public=False),
+    ]
 
 
-def _application(server: Server) -> WsgiApp:
-    import bottle
+def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
+    """One application out of several: the API and comet where they are served, else the pages."""
 
-    root = bottle.Bottle()
-    for name, make in (("hookbox.web.api", "make_api"), ("hookbox.web.pages", "make_pages")):
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-        root.merge(getattr(module, make)(server.site))
-    return root  # type: ignore[no-any-return]
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if api is not None and serves(path):
+            return api(environ, start_response)
+        if transports is not None and path.startswith("/csp/"):
+            return transports(environ, start_response)
+        return pages(environ, start_response)
+
+    return application
+
+
+def _door(server: Server, address: tuple[str, int], app: WsgiApp, *, public: bool) -> HttpServer:
+    settings = server.settings
+    return HttpServer(
+        listen(*address),
+        app,
+        settings=settings,
+        admission=server.admission,
+        body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,
+        on_websocket=server.accept if public else None,
+        on_visit=_log_visit if settings.log_file_access else None,
+        ssl_context=tls_context(settings.certfile, settings.keyfile),
+    )
+
+
+def _plain_error(error: bottle.HTTPError) -> str:
+    bottle.response.content_type = "text/plain; charset=utf-8"
+    return f"{error.status_line}\n"
+
+
+def _log_visit(visit: Visit) -> None:
+    access_log.info(
+        '%s "%s %s" %d %d %.4f',
+        visit.client_ip or "-",
+        visit.method,
+        visit.path,
+        visit.status,
+        visit.sent,
+        visit.duration,
+    )

@@ -21,7 +21,6 @@ from hookbox.protocol.csp import (
 )
 from hookbox.protocol.csp_variables import Variables, read_acknowledged, read_query
 
-
 VARIABLES = ("rp", "rs", "bp", "bs", "p", "ps", "du", "is", "i", "se", "ct")
 
 
