@@ -46,6 +46,8 @@ Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 GOODBYE_SPREAD_MS = 5000
+GOODBYE_SECONDS = 3.0
+"""How long connections may take to close after the last goodbye; comet clients fetch theirs."""
 
 
 class Checked(Protocol):
@@ -255,7 +257,8 @@ class Server:
         for door in self.doors:
             door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
-        while self.checked and self.clock.monotonic() < deadline:
+        patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
+        while self.checked and self.clock.monotonic() < patience:
             gevent.sleep(0.05)
         self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
         self._stopped.set()

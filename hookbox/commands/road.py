@@ -84,14 +84,13 @@ class ClientRoad:
             why the connection has to end, or None to go on.
         """
         try:
-            lines = self._lines.feed(data)
-        except ProtocolError as error:
+            for line in self._lines.feed(data):
+                why = self._handle(line)
+                if why is not None or not self.connection.open:
+                    return why
+        except ProtocolError as error:  # a line too long; `_handle` raises none
             self._refuse(None, error)
             return BAD_FRAME
-        for line in lines:
-            why = self._handle(line)
-            if why is not None or not self.connection.open:
-                return why
         return None
 
     def _handle(self, line: bytes) -> Disconnect | None:

@@ -5,6 +5,7 @@ Server to client is pure ASCII, because the original client hands the bytes on u
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hookbox.core.values import JSON, JSONObject
@@ -91,17 +92,26 @@ class LineBuffer:
         self._limit = limit
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines completed by `data`, without their delimiters.
 
         Raises:
-            ProtocolError: a line, finished or not, is over the limit (`too_large`).
+            ProtocolError: while iterating, after the lines before it: a line, finished or not, is
+                over the limit (`too_large`).
         """
-        *lines, rest = (self._rest + data if self._rest else data).split(DELIMITER)
-        self._rest = rest
-        if len(rest) > self._limit or any(len(line) + 2 > self._limit for line in lines):
-            raise ProtocolError("too_large", f"line longer than {self._limit} bytes")
-        return lines
+        *lines, self._rest = (self._rest + data if self._rest else data).split(DELIMITER)
+        return self._within_limit(lines)
+
+    def _within_limit(self, lines: list[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if len(line) + len(DELIMITER) > self._limit:
+                raise self._too_long()
+            yield line
+        if len(self._rest) > self._limit:
+            raise self._too_long()
+
+    def _too_long(self) -> ProtocolError:
+        return ProtocolError("too_large", f"line longer than {self._limit} bytes")
 
 
 def read_frame(line: bytes, max_depth: int = MAX_DEPTH) -> ClientFrame:

@@ -63,46 +63,37 @@ class ServerProtocol(Protocol):
     def __init__(self, max_message: int, max_fragments: int) -> None:
         super().__init__(SERVER, max_size=max_message, logger=quiet)
         self.fragments_limit = max_fragments
+        self._inside_frame = False
+        self._items: list[bytes | Event] = []
+        self._fault: Disconnect | None = None
         self._fragments: list[bytes | bytearray] | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
     @property
+    def inside_message(self) -> bool:
+        """Whether fragments of a message have come, but not the last one."""
+        return self._fragments is not None
+
+    @property
     def unfinished(self) -> bool:
         """Whether a message or a frame has begun and not ended."""
-        return bool(self.reader.buffer) or self._fragments is not None
+        return self._inside_frame or bool(self.reader.buffer) or self._fragments is not None
 
     @property
     def reusable(self) -> bool:
         """Whether nothing of this connection is left in it."""
-        return not self.unfinished and self.parser_exc is None and self.close_rcvd is None
+        return not self.unfinished and self._fault is None and self.close_rcvd is None
 
     def receive(self, data: bytes) -> Received:
         """Take bytes from the network.
 
-        After a CLOSE event or a fault nothing further is read; `data_to_send` has what must be answered.
+        After a CLOSE event or a fault nothing further is read; `data_to_send` has what must be answered,
+        to a CLOSE last.
         """
-        items: list[bytes | Event] = []
-        try:
-            self.receive_data(data)
-            for event in self.events_received():
-                assert isinstance(event, Frame)
-                item = self._item(event)
-                if item is not None:
-                    items.append(item)
-        except _Fault as fault:
-            return Received(items, fault.why)
-        return Received(items, self._parser_fault())
-
-    def _parser_fault(self) -> Disconnect | None:
-        match self.parser_exc:
-            case None:
-                return None
-            case PayloadTooBig():
-                return MESSAGE_TOO_BIG
-            case UnicodeDecodeError():
-                return BAD_TEXT
-            case _:
-                return PROTOCOL_ERROR
+        self.receive_data(data)
+        self.events.clear()
+        items, self._items = self._items, []
+        return Received(items, self._fault)
 
     def _item(self, frame: Frame) -> bytes | Event | None:
         match frame.opcode:
@@ -134,6 +125,9 @@ class ServerProtocol(Protocol):
             self._decoder.decode(data, final)
         except UnicodeDecodeError:
             raise _Fault(BAD_TEXT) from None
+        pending = self._decoder.getstate()[0]
+        if len(pending) == 2 and b"\xed\xa0" <= pending < b"\xee":  # half a surrogate: Python waits for the rest
+            raise _Fault(BAD_TEXT)
         if len(self._fragments) > self.fragments_limit:
             raise _Fault(TOO_MANY_FRAGMENTS)
         if not final:
@@ -150,13 +144,25 @@ class ServerProtocol(Protocol):
                 room = None
                 if self.max_message_size is not None and not is_control:
                     room = self.max_message_size - (self.current_size or 0)
+                self._inside_frame = True  # the header leaves the buffer before the payload is there
                 frame = yield from Frame.parse(self.reader.read_exact, mask=True, max_size=room)
+                self._inside_frame = False
+                if frame.opcode is Opcode.CLOSE:
+                    self.current_size = None  # may stand between fragments (RFC 6455 section 5.4)
+                item = self._item(frame)
                 self.recv_frame(frame)
-            raise EOFError("stream ended without a close frame")
-        except (ProtocolError, EOFError, UnicodeDecodeError, PayloadTooBig) as error:
-            self.parser_exc = error
-            self.parser = self._ignore()
-            next(self.parser)
+                if item is not None:
+                    self._items.append(item)
+        except _Fault as fault:
+            self._fault = fault.why
+        except PayloadTooBig:
+            self._fault = MESSAGE_TOO_BIG
+        except UnicodeDecodeError:
+            self._fault = BAD_TEXT
+        except (ProtocolError, EOFError):
+            self._fault = PROTOCOL_ERROR
+        self.parser = self._ignore()
+        next(self.parser)
         yield
 
     def _ignore(self) -> Generator[None, None, None]:
@@ -178,6 +184,8 @@ class ServerProtocol(Protocol):
         is_control = opcode >= 8
         if is_control and (length > 125 or not first & 0x80):
             raise ProtocolError("control frame too long or fragmented")
+        if not is_control and (opcode == 0) != (self.current_size is not None):
+            raise ProtocolError("continuation without a start, or a new message inside one")
         if length == 126:
             yield from self._await(4)
             if int.from_bytes(buffer[2:4], "big") < 126:
