@@ -9,7 +9,9 @@ HookboxError
 |  |- LimitReached        one of the configured limits
 |  `- NotFound            no such channel, user or connection
 |- WebhookError           the application gave no answer in time
-|  `- UnusableAnswer      it gave one that cannot be used
+|  |- UnusableAnswer      it gave one that cannot be used
+|  `- NotAsked            it was not asked: too many wait already, or it fails all the time
+|- BadAnswer              what came over a connection to it is not an HTTP answer that can be used
 |- ConnectionGone         the client left while something waited
 |  `- SlowConsumer        it did not read fast enough and its outbox is full
 `- EngineError            the broker cannot store or move publications
@@ -107,6 +109,14 @@ class WebhookError(HookboxError):
 
 class UnusableAnswer(WebhookError):
     """The application answered, but not with status 200 and `[bool, object]`."""
+
+
+class NotAsked(WebhookError):
+    """The application was not asked: too many wait for it already, or it fails all the time."""
+
+
+class BadAnswer(HookboxError):
+    """What came is not an HTTP answer that can be used; the text is for the operator."""
 
 
 class ConnectionGone(HookboxError):

@@ -7,7 +7,7 @@ import random
 import resource
 import secrets
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -34,6 +34,7 @@ from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.webhooks.client import WebhookClient
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
 
 if TYPE_CHECKING:
     from hookbox.settings import Settings
@@ -46,6 +47,8 @@ Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 GOODBYE_SPREAD_MS = 5000
+GOODBYE_SECONDS = 3.0
+"""How long connections may take to close after the last goodbye; comet clients fetch theirs."""
 
 
 class Checked(Protocol):
@@ -125,6 +128,7 @@ class Server:
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
+            resolver=Resolver(self.clock),
         )
         self.admission = Admission(
             connection_limit(settings),
@@ -187,9 +191,20 @@ class Server:
         for door in self.doors:
             door.reconfigure(settings)
 
-    def change(self, **changes: Any) -> None:
+    def change(self, changes: Mapping[str, Any]) -> None:
         """Change single settings while running (`set_config`)."""
         self.apply(replace(self.settings, **changes))
+
+    def counts(self) -> dict[str, int]:
+        """What has happened and how things stand, for `get_server_info`."""
+        return {
+            "comet_sessions": len(self.comet),
+            "open_connections": self.admission.open,
+            "refused_connections": self.admission.refused,
+            "stalled_bytes": self.flusher.waiting_total,
+            "background_tasks": len(self.greenlets),
+            **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
+        }
 
     # connections
 
@@ -255,7 +270,8 @@ class Server:
         for door in self.doors:
             door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
-        while self.checked and self.clock.monotonic() < deadline:
+        patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
+        while self.checked and self.clock.monotonic() < patience:
             gevent.sleep(0.05)
         self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
         self._stopped.set()

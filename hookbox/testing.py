@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -313,6 +314,8 @@ class Client:
         url: of the server, `http://...`.
         headers: for the upgrade request.
         features: extensions to ask for in CONNECT; None sends no `features`.
+        path: of the WebSocket.
+        context: for TLS.
     """
 
     def __init__(
@@ -322,8 +325,9 @@ class Client:
         headers: dict[str, str] | None = None,
         features: list[str] | None = None,
         path: str = "/ws",
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        self.socket: ClientConnection = open_websocket(
+        opening = open_websocket(
             url.replace("http", "ws", 1) + path,
             additional_headers=headers or {},
             open_timeout=DEADLINE,
@@ -331,7 +335,9 @@ class Client:
             compression=None,
             ping_interval=None,
             proxy=None,
+            ssl=context,
         )
+        self.socket: ClientConnection = opening.__enter__()
         self.features = features
         self.sent = 0
         self._inbox: deque[Frame] = deque()

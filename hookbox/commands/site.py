@@ -17,6 +17,7 @@ from hookbox.errors import ConnectionGone
 from hookbox.protocol.rtjp import EncodedFrame
 from hookbox.settings import Settings
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
 from hookbox.webhooks.singleflight import SingleFlight
 
 
@@ -63,6 +64,8 @@ class Site:
     subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
     counters: Counters = field(default_factory=Counters)
     draining: bool = False
+    resolver: Resolver | None = None
+    """Looks names up for polling; shared, because its threads are few."""
 
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""

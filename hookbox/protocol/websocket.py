@@ -126,7 +126,8 @@ class ServerProtocol(Protocol):
         except UnicodeDecodeError:
             raise _Fault(BAD_TEXT) from None
         pending = self._decoder.getstate()[0]
-        if len(pending) == 2 and b"\xed\xa0" <= pending < b"\xee":  # half a surrogate: Python waits for the rest
+        # half a surrogate: Python waits for the rest
+        if len(pending) == 2 and b"\xed\xa0" <= pending < b"\xee":
             raise _Fault(BAD_TEXT)
         if len(self._fragments) > self.fragments_limit:
             raise _Fault(TOO_MANY_FRAGMENTS)

@@ -11,6 +11,8 @@ from hookbox.transports.outbox import Flusher, Outbox
 
 WORTH_ACCOUNTING = 16_384
 """Bytes below which a waiting outbox is not counted among the stalled ones."""
+SHARED_IDS = 8
+"""Copies of one batch, under different ids, that are kept for the next session to come along."""
 
 
 class SharedPackets:
@@ -38,7 +40,8 @@ class SharedPackets:
         if known is None:
             data, next_id = _join(items, frame_id)
             known = encode_packets(packet_id, data, len(items)), next_id
-            self._by_ids[frame_id, packet_id] = known
+            if len(self._by_ids) < SHARED_IDS:
+                self._by_ids[frame_id, packet_id] = known
         return known
 
 

@@ -42,7 +42,8 @@ def add_comet_routes(app: Bottle, sessions: CometSessions, settings: Callable[[]
     for base in ("/csp/", "/csp/csp/"):
         for name, answer in door.answers.items():
             app.route(base + name, "ANY", door.route(answer))
-    app.route("/csp/<rest:path>", "ANY", lambda rest: reply(request.environ, 404))
+    for path in ("/csp", "/csp/", "/csp/<rest:path>"):
+        app.route(path, "ANY", lambda rest="": reply(request.environ, 404))
 
 
 class CometDoor:

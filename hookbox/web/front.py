@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import bottle
 
+from hookbox.web.api import body_limit, make_api, serves
 from hookbox.web.comet import add_comet_routes
-from hookbox.web.http import HttpServer, Visit
+from hookbox.web.http import HttpServer, Visit, WsgiApp
 from hookbox.web.listen import listen, tls_context
+from hookbox.web.pages import make_pages
 
 if TYPE_CHECKING:
     from hookbox.server import Server
@@ -24,24 +27,46 @@ def make_doors(server: Server) -> list[HttpServer]:
         OSError: an address cannot be listened on.
     """
     settings = server.settings
-    client, api = bottle.Bottle(), bottle.Bottle()
-    client.default_error_handler = api.default_error_handler = _plain_error
-    add_comet_routes(client, server.comet, lambda: server.settings)
-    apps = [(settings.address, client, True)]
+    transports = bottle.Bottle()
+    transports.default_error_handler = _plain_error
+    add_comet_routes(transports, server.comet, lambda: server.settings)
+    api = make_api(
+        server.site,
+        apply_settings=server.change,
+        congested=lambda: server.flusher.congested,
+        counts=server.counts,
+    )
+    pages = make_pages(server.site)
     if settings.api_address is None:
-        client.merge(api)
-    else:
-        apps.append((settings.api_address, api, False))
-    return [_door(server, address, app, public) for address, app, public in apps]
+        return [_door(server, settings.address, by_path(transports, pages, api), public=True)]
+    return [
+        _door(server, settings.address, by_path(transports, pages, None), public=True),
+        _door(server, settings.api_address, by_path(None, pages, api), public=False),
+    ]
 
 
-def _door(server: Server, address: tuple[str, int], app: bottle.Bottle, public: bool) -> HttpServer:
+def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
+    """One application out of several: the API and comet where they are served, else the pages."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if api is not None and serves(path):
+            return api(environ, start_response)
+        if transports is not None and path.startswith("/csp/"):
+            return transports(environ, start_response)
+        return pages(environ, start_response)
+
+    return application
+
+
+def _door(server: Server, address: tuple[str, int], app: WsgiApp, *, public: bool) -> HttpServer:
     settings = server.settings
     return HttpServer(
         listen(*address),
         app,
         settings=settings,
         admission=server.admission,
+        body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,
         on_websocket=server.accept if public else None,
         on_visit=_log_visit if settings.log_file_access else None,
         ssl_context=tls_context(settings.certfile, settings.keyfile),

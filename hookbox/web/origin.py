@@ -18,7 +18,7 @@ class OriginRule:
     """Which origins are allowed.
 
     Args:
-        listed: origins like `https://example.com:8443`; none allows any scheme and port of the request's host.
+        listed: origins like `https://example.com`; none allows any scheme and port of the host asked.
     """
 
     def __init__(self, listed: Sequence[str] = ()) -> None:

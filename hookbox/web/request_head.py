@@ -261,7 +261,13 @@ def _environ_key(name: bytes) -> str:
 
 _KEYS: Final[dict[bytes, str]] = {
     spelling: _environ_key(spelling)
-    for name in ["Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Cookie", "Expect", "Origin", "Pragma", "Referer", "User-Agent", "Upgrade", "Idempotency-Key", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Last-Event-ID"]
+    for name in (
+        "Host Connection Content-Length Content-Type Transfer-Encoding Accept Accept-Encoding Accept-Language"
+        " Authorization Cache-Control Cookie Expect Origin Pragma Referer User-Agent Upgrade"
+        " Idempotency-Key Sec-WebSocket-Key Sec-WebSocket-Version Sec-WebSocket-Extensions"
+        " Sec-WebSocket-Protocol Sec-Fetch-Site Sec-Fetch-Mode Sec-Fetch-Dest"
+        " X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host X-Real-IP Last-Event-ID"
+    ).split()
     for spelling in (name.encode(), name.lower().encode())
 }
 

@@ -8,7 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hookbox.errors import ProtocolError
-from hookbox.protocol.rtjp import ClientFrame, EncodedFrame, LineBuffer, error_frame, frame, read_frame, text_header
+from hookbox.protocol.rtjp import (
+    ClientFrame,
+    EncodedFrame,
+    LineBuffer,
+    error_frame,
+    frame,
+    read_frame,
+    text_header,
+)
 
 
 def read(line):

@@ -2,8 +2,9 @@ import gevent
 import pytest
 
 from hookbox.clock import SystemClock
+from hookbox.errors import NotAsked
 from hookbox.webhooks.breaker import BreakerRules, Mode
-from hookbox.webhooks.shield import NotAsked, Outcome, Shield, ShieldRules
+from hookbox.webhooks.shield import Outcome, Shield, ShieldRules
 
 LONG = 30.0
 CLOCK = SystemClock()

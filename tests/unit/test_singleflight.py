@@ -46,7 +46,7 @@ def test_all_get_the_same_exception():
     waiting = asked(flights, function, 3)
     function.release.set()
     for waiter in waiting:
-        with pytest.raises(NotPermitted, match="^no$"):
+        with pytest.raises(NotPermitted, match=r"^no$"):
             waiter.get(timeout=LONG)
     assert len(flights) == 0
 

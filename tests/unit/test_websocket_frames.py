@@ -305,7 +305,7 @@ bad_frames = st.one_of(
     st.just(text(b"\xff", fin=False)),
     st.integers(0, 15).map(lambda opcode: client_frame(opcode, b"\x03\xe8xx")),
 )
-streams = st.tuples(st.lists(good_frames), st.lists(bad_frames)).map(lambda parts: b"".join(sum(parts, [])))
+streams = st.tuples(st.lists(good_frames), st.lists(bad_frames)).map(lambda parts: b"".join(parts[0] + parts[1]))
 
 
 def cut(data, places):

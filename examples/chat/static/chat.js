@@ -25,7 +25,7 @@ class Place {
     this.messages = new Map(); // number -> message: one that comes twice is shown once
     this.typing = new Map(); // name -> timer
     this.draft = "";
-    this.item = listItem(`#${encodeURIComponent(id.slice(1))}`, this.name, this.isRoom);
+    this.item = listItem(addressOf(id), this.name, this.isRoom);
   }
 
   /** Keep a message, and return it, or null if we have it already. */
@@ -60,6 +60,7 @@ const memory = {
   key: `chat of ${me}`,
   seen: JSON.parse(localStorage.getItem(`chat of ${me}`) ?? "{}"),
   see(place) {
+    if (place.isRoom && !place.subscription) return; // we do not know its messages yet
     this.seen[place.id] = Math.max(0, ...place.messages.keys());
     localStorage.setItem(this.key, JSON.stringify(this.seen));
   },
@@ -128,7 +129,8 @@ function receive(place, payload, from, datetime) {
   showTyping(place, from, false);
   if (place === here) {
     const follow = atBottom || from === me;
-    append(message).classList.add("fresh");
+    const isFirstUnread = !document.hasFocus() && from !== me && !log.querySelector(".new");
+    append(message, isFirstUnread).classList.add("fresh");
     if (follow) toBottom();
     else $("jump").hidden = false;
     if (document.hasFocus()) memory.see(place);
@@ -142,22 +144,25 @@ function join(room) {
   connection.subscribe(room.channel).catch((error) => {
     memory.forget(room);
     places.delete(room.id);
-    if (room === here) go(lobby);
+    if (room === here) goBackToLobby();
     refuse(error.message);
   });
 }
 
 // ---- What people do ----------------------------------------------------------------------------
 
-function go(id) {
-  const address = `#${encodeURIComponent(id.slice(1))}`;
-  if (location.hash === address) open(place(id));
-  else location.hash = address; // and the listener below opens it
+function addressOf(id) {
+  return `#${encodeURIComponent(id.slice(1))}`;
 }
 
 function idInAddress() {
   const id = `#${decodeURIComponent(location.hash.slice(1))}`;
   return id === "#" || id === `#@${me}` ? lobby : id;
+}
+
+function goBackToLobby() {
+  history.replaceState(null, "", addressOf(lobby));
+  open(place(lobby));
 }
 
 function open(next) {
@@ -206,7 +211,7 @@ async function createRoom(form) {
   if (!answer.ok) return (problem.textContent = "A room needs a name with letters in it.");
   form.reset();
   $("new-room").close();
-  go(`#${(await answer.json()).room}`);
+  location.hash = addressOf(`#${(await answer.json()).room}`); // which opens it
 }
 
 // ---- What people see ---------------------------------------------------------------------------
@@ -218,25 +223,21 @@ let last = null; // the last message in the log
 let atBottom = true;
 
 function showMessages() {
-  const unread = here.unread;
+  const [firstUnread] = here.unread;
   log.replaceChildren();
   last = null;
-  for (const message of here.messages.values()) {
-    if (message === unread[0]) log.append(mark("New", "new"));
-    append(message);
-  }
+  for (const message of here.messages.values()) append(message, message === firstUnread);
   memory.see(here);
   toBottom();
   showPlaces();
 }
 
-function append(message) {
+function append(message, isFirstUnread) {
   const item = $("message-template").content.firstElementChild.cloneNode(true);
-  const sameDay = last && last.at.toDateString() === message.at.toDateString();
-  if (!sameDay) log.append(mark(dayOf(message.at)));
-  if (!document.hasFocus() && message.from !== me && !log.querySelector(".new")) log.append(mark("New", "new"));
+  if (last?.at.toDateString() !== message.at.toDateString()) log.append(mark(dayOf(message.at)));
+  if (isFirstUnread) log.append(mark("New", "new"));
   const follows =
-    last?.from === message.from && message.at - last.at < TOGETHER && log.lastElementChild.matches(".message");
+    log.lastElementChild.matches(".message") && last.from === message.from && message.at - last.at < TOGETHER;
   item.classList.toggle("follows", follows);
   item.classList.toggle("mine", message.from === me);
   paintAvatar(item.querySelector(".avatar"), message.from);
@@ -314,7 +315,7 @@ const isAround = (name) => [...places.values()].some((place) => place.people.inc
 
 const personItems = new Map();
 function personItem(name) {
-  if (!personItems.has(name)) personItems.set(name, listItem(`#${encodeURIComponent(`@${name}`)}`, name, false));
+  if (!personItems.has(name)) personItems.set(name, listItem(addressOf(`#@${name}`), name, false));
   const link = personItems.get(name).firstElementChild;
   if (name === me) link.removeAttribute("href");
   else link.title = `Talk to ${name} in private`;
@@ -413,7 +414,7 @@ $("log-out").addEventListener("submit", () => (leaving = true));
 $("leave").addEventListener("click", () => {
   memory.forget(here);
   here.subscription?.cancel();
-  go(lobby);
+  goBackToLobby();
 });
 
 paintAvatar($("my-avatar"), me);
