@@ -176,7 +176,7 @@ def fetcher(site: Site) -> Fetch:
     def fetch(polling: Polling) -> bytes:
         settings = site.settings
         posts = polling.mode != "simple"
-        session = BareSession(LeanAdapter(Dialer(_resolver(site.clock)), site.clock, settings.webhook_answer))
+        session = BareSession(LeanAdapter(Dialer(_resolver(cast(Hashable, site.clock))), site.clock, settings.webhook_answer))
         try:
             request = Request(
                 "POST" if posts else "GET",
