@@ -17,7 +17,7 @@ MAX_DEPTH = 32
 INTEGER_LIMIT = 2**63
 
 _encode = json.JSONEncoder(allow_nan=False).encode
-_may_be_odd = re.compile(r"\d{19}|\d[eE]|[0-9]{300}|\\u[dD][89a-fA-F]")
+_may_be_odd = re.compile(r"[0-9\\](?:[eE]|[0-9]{18}|u[dD][89a-fA-F])")
 
 
 class BadJSON(ValueError):
