@@ -17,7 +17,9 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["hookbox", "hookbox.*"]),
-    package_data={"hookbox": ["py.typed", "js/*"]},
+    package_data={
+        "hookbox": ["py.typed", "js/*.js", "js/*.mjs", "js/*.ts", "js/*.mts", "web/demo_page/*"],
+    },
     entry_points={"console_scripts": ["hookbox = hookbox.__main__:main"]},
     install_requires=[
         "gevent>=24.2",  # greenlets, the loop, the WSGI server
@@ -27,8 +29,8 @@ setup(
         "websockets>=14",  # sans-I/O WebSocket frame codec with C speedups
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6", "playwright>=1.45"],
-        "lint": ["ruff>=0.6", "mypy>=1.11", "types-requests", "types-gevent"],
+        "test": ["pytest>=9", "hypothesis>=6", "playwright>=1.45"],
+        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "types-requests", "types-gevent"],
     },
     classifiers=[
         "License :: OSI Approved :: MIT License",
@@ -37,5 +39,6 @@ setup(
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
         "Topic :: Internet :: WWW/HTTP",
+        "Typing :: Typed",
     ],
 )

@@ -15,7 +15,7 @@ from hookbox.errors import ConfigError
 from hookbox.settings import Settings
 
 UNIX: Final = "unix:"
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?\]?")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?\]?")
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _COOKIE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -107,7 +107,7 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 """The check of each setting that needs one, by the setting's name; it is given no empty text."""
 
 
-_NOT_MORE: Final = (
+_PARTS: Final = (
     ("header_line", "headers_total"),
     ("outbox_bytes", "outbox_total"),
     ("history_bytes", "history_total_bytes"),
@@ -126,12 +126,6 @@ def check_together(settings: Settings) -> None:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for small, large in _NOT_MORE:
-        if getattr(settings, small) > getattr(settings, large):
-            yield (
-                f"{small} ({getattr(settings, small):g}) is larger than {large} "
-                f"({getattr(settings, large):g}); lower the first or raise the second"
-            )
     yield from _listener_problems(settings)
     yield from _tls_problems(settings)
 
@@ -173,6 +167,9 @@ def _unusable_certificate(certfile: str, keyfile: str) -> Iterator[str]:
 
 def doubts(settings: Settings) -> Iterator[str]:
     """What is allowed but probably not meant, for the operator; no secret is in the text."""
+    for part, whole in _PARTS:
+        if getattr(settings, part) > getattr(settings, whole):
+            yield f"{part} is larger than {whole}, which is therefore the limit of both"
     if settings.webhook_secret and settings.webhook_secret in settings.api_security_token:
         yield "webhook_secret is also an API token, so your application's webhooks can see it; use two"
     if settings.admin_password and settings.admin_password in settings.api_security_token:

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -111,6 +112,7 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
     logger = logging.getLogger(__name__)
     for warning in effective.warnings:
         logger.warning("%s", warning)
+    _use_all_files_allowed()
     try:
         Server(effective.settings, gate=gate, reload=reload).run()
     except OSError as error:
@@ -120,6 +122,15 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
         logger.critical("the server ended by an error of its own", exc_info=True)
         return CANNOT_START
     return OK
+
+
+def _use_all_files_allowed() -> None:
+    """Raise the soft limit on open files, often 1024, to the hard one: every connection is an open file."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems call it unlimited and then refuse it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _reloader(sources: Sources, logs: Logs) -> Reload:
@@ -148,13 +159,13 @@ def dev(sources: Sources, effective: Effective) -> int:
     """Run the server without any application: every webhook is allowed, a demo page is served."""
     from secrets import token_urlsafe
 
-    from hookbox.webhooks.gate import AllowAll
+    from hookbox.web.demo import DevGate
 
     if not effective.settings.api_security_token:
         sources = Sources({**sources.flags, "api_security_token": [token_urlsafe(12)]}, sources.environ)
         effective = sources.read()
     print(_banner(effective.settings), file=sys.stderr, end="", flush=True)
-    return serve(sources, effective, AllowAll())
+    return serve(sources, effective, DevGate())
 
 
 def _banner(settings: Settings) -> str:

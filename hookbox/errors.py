@@ -3,12 +3,15 @@
 HookboxError
 |- ConfigError            the operator's fault: a setting is unknown, malformed or contradictory
 |- ProtocolError          the client's fault: a frame or request is malformed
+|  `- BadRequest          an HTTP request that is answered with a status and the connection closed
 |- CommandRefused         a rule said no
 |  |- NotPermitted        the application said no
 |  |- LimitReached        one of the configured limits
 |  `- NotFound            no such channel, user or connection
 |- WebhookError           the application gave no answer in time
-|  `- UnusableAnswer      it gave one that cannot be used
+|  |- UnusableAnswer      it gave one that cannot be used
+|  `- NotAsked            it was not asked: too many wait already, or it fails all the time
+|- BadAnswer              what came over a connection to it is not an HTTP answer that can be used
 |- ConnectionGone         the client left while something waited
 |  `- SlowConsumer        it did not read fast enough and its outbox is full
 `- EngineError            the broker cannot store or move publications
@@ -44,6 +47,24 @@ class ProtocolError(HookboxError):
         super().__init__(message)
         self.code = code
         self.frame_id = frame_id
+
+
+class BadRequest(ProtocolError):
+    """An HTTP request that the door refuses; the connection is closed after the answer.
+
+    Args:
+        status: the HTTP status, 400-599.
+        reason: short text for the client, without anything that it sent.
+        headers: further header lines of the answer, e.g. `Retry-After`.
+    """
+
+    code = "bad_request"
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(self.code, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
 
 
 class CommandRefused(HookboxError):
@@ -88,6 +109,14 @@ class WebhookError(HookboxError):
 
 class UnusableAnswer(WebhookError):
     """The application answered, but not with status 200 and `[bool, object]`."""
+
+
+class NotAsked(WebhookError):
+    """The application was not asked: too many wait for it already, or it fails all the time."""
+
+
+class BadAnswer(HookboxError):
+    """What came is not an HTTP answer that can be used; the text is for the operator."""
 
 
 class ConnectionGone(HookboxError):

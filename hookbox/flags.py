@@ -56,8 +56,9 @@ def _command(words: Sequence[str], commands: Sequence[str]) -> str:
 
 
 def _unknown_flag(flag: str) -> ConfigError:
-    every = [*WISHES, *(known for name in ABOUT for known in flags_of(name))]
-    return ConfigError(f"unknown flag {flag}{nearest(flag, every)} (hookbox --help lists all)")
+    every = [known.removeprefix("--") for name in ABOUT for known in flags_of(name)]
+    every += [wish.removeprefix("--") for wish in WISHES]
+    return ConfigError(f"unknown flag {flag}{nearest(flag, every, '--')} (hookbox --help lists all)")
 
 
 def flags_of(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -113,6 +114,14 @@ def toml_value(value: object) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     return f"{value:.15g}"
+
+
+def with_tables(page: str) -> str:
+    """The manual's page with the table under each heading written anew."""
+    for group in Group:
+        table = re.compile(rf"(?<=^## {re.escape(group.value)}\n\n)\|(.+\n)*", re.MULTILINE)
+        page = table.sub(manual_table(group).replace("\\", r"\\"), page)
+    return page
 
 
 def manual_table(group: Group) -> str:

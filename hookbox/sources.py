@@ -35,7 +35,7 @@ _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
 _NUMBER: Final = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
 _UNCLEAN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_NOT_OURS: Final = re.compile(r"TESTING|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_(TCP|UDP).*")
+_NOT_OURS: Final = re.compile(r"TEST.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_(TCP|UDP).*")
 
 
 def flag_of(name: str) -> str:
@@ -74,12 +74,16 @@ def shown(name: str, text: str) -> str:
     return _USERINFO.sub(f"//{MASK}@", text)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?` with up to three known words that resemble this one, or nothing."""
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """`; did you mean ...?` with up to three known words that resemble this one, or nothing.
+
+    Args:
+        prefix: of the word and in the answer, but not of the known words, and not compared.
+    """
     from difflib import get_close_matches  # needed only when something is wrong
 
-    close = get_close_matches(word, list(known), n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    close = get_close_matches(word.removeprefix(prefix), list(known), n=3)
+    return f"; did you mean {' or '.join(prefix + other for other in close)}?" if close else ""
 
 
 def _number(name: str, value: object) -> float:
@@ -267,9 +271,9 @@ def _secret_names() -> frozenset[str]:
 
 def _unknown_variable(variable: str, warnings: list[str]) -> None:
     """A typing error is an error; a name that resembles no setting is somebody else's."""
-    hint = nearest(variable, map(variable_of, ABOUT))
+    hint = nearest(variable, (name.upper() for name in ABOUT), PREFIX)
     if hint:
-        raise ConfigError(f"{variable} is not a setting{hint} (or unset it)")
+        raise ConfigError(f"{variable} in the environment is not a setting{hint}")
     warnings.append(f"{variable} in the environment is not a setting of Hookbox and has no effect")
 
 

@@ -64,7 +64,9 @@ def create(site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON
     return site.creations.do(name, lambda: _ask_and_create(site, cause, name, given))
 
 
-def _ask_and_create(site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON] | None = None) -> Channel:
+def _ask_and_create(
+    site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON] | None = None
+) -> Channel:
     _require_absent(site, name)
     if len(site.hub.channels) >= site.settings.channels:
         raise LimitReached(f"no more than {site.settings.channels} channels")
@@ -88,9 +90,7 @@ def _require_absent(site: Site, name: ChannelName) -> None:
 def _open(site: Site, name: ChannelName, change: ChannelChange) -> Channel:
     _require_absent(site, name)
     site.broker.open(name)
-    channel = Channel(
-        name, dump(name), change.options, site.hub.history_budget, site.settings.history_bytes
-    )
+    channel = Channel(name, dump(name), change.options, site.hub.history_budget, site.settings.history_bytes)
     site.hub.channels[name] = channel
     _apply(site, channel, change)
     return channel
@@ -119,7 +119,7 @@ def _apply(site: Site, channel: Channel, change: ChannelChange) -> StateChange:
         from hookbox.commands.polling import restart
 
         restart(site, channel)
-    online = {name: name in site.hub.users for name in watched(channel)}
+    online: JSONObject = {name: name in site.hub.users for name in watched(channel)}
     told = channel.change_state(online) if online else StateChange({}, [])
     return StateChange({**changed.updates, **told.updates}, changed.deletes)
 

@@ -12,7 +12,7 @@ from hookbox.commands import subscribe
 from hookbox.commands.asking import ask, channel_fields, follow
 from hookbox.commands.channels import destroy_if_empty, tell_online
 from hookbox.commands.site import Cause, Site
-from hookbox.core.connection import Connection
+from hookbox.core.connection import NO_FEATURES, Connection
 from hookbox.core.names import user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
 from hookbox.core.user import User
@@ -26,6 +26,7 @@ from hookbox.protocol.rtjp import EncodedFrame, frame
 logger = logging.getLogger(__name__)
 
 FEATURES = frozenset({"ack", "recover", "ping", "close"})
+_SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, not one per connection
 HOLD_SECONDS = 1.0
 """How long a returning client may take to say where it left off."""
 
@@ -69,11 +70,12 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     name = _read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
     options = _read_options(answer, present)
-    if present is not None and len(present.connections) >= site.settings.connections_per_user:
+    most = site.settings.connections_per_user
+    if most and present is not None and len(present.connections) >= most:
         return TOO_MANY_CONNECTIONS
     user = site.hub.attach(connection, name)
     user.options = options
-    connection.features = greeting.features & FEATURES
+    connection.features = _granted(greeting.features)
     connection.outbox.put(_connected(site, connection, user, greeting, answer))
     site.counters.connections += 1
     _show_channels(site, connection, user, greeting.since)
@@ -88,11 +90,16 @@ def _connected(
 ) -> EncodedFrame:
     args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
     if greeting.features:
-        args["features"] = sorted(connection.features)
+        args["features"] = [*sorted(connection.features)]
         args["conn_id"] = connection.id
         args["version"] = __version__
         args["ping_interval"] = site.settings.ping_interval
     return frame("CONNECTED", args)
+
+
+def _granted(wanted: frozenset[str]) -> frozenset[str]:
+    granted = wanted & FEATURES
+    return _SHARED_SETS.setdefault(granted, granted)
 
 
 def read_cookie_string(text: JSON) -> str:

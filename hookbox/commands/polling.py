@@ -7,15 +7,13 @@ Three ways, by the channel's option `polling`: `simple` gets a URL and publishes
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from requests import Request, RequestException
 
 from hookbox import __version__
-from hookbox.clock import Clock
 from hookbox.commands import channels
 from hookbox.commands.publish import publish_from_app
 from hookbox.commands.site import Site
@@ -173,10 +171,12 @@ def fetcher(site: Site) -> Fetch:
     There are no redirects, no cookies, and nothing comes from the environment.
     """
 
+    resolver = site.resolver or Resolver(site.clock, system_lookup)
+
     def fetch(polling: Polling) -> bytes:
         settings = site.settings
         posts = polling.mode != "simple"
-        session = BareSession(LeanAdapter(Dialer(_resolver(cast(Hashable, site.clock))), site.clock, settings.webhook_answer))
+        session = BareSession(LeanAdapter(Dialer(resolver), site.clock, settings.webhook_answer))
         try:
             request = Request(
                 "POST" if posts else "GET",
@@ -199,9 +199,3 @@ def fetcher(site: Site) -> Fetch:
         return bytes(response.content)
 
     return fetch
-
-
-@lru_cache(4)
-def _resolver(clock: Hashable) -> Resolver:
-    """One for all channels of a site: its threads are few."""
-    return Resolver(cast(Clock, clock), system_lookup)

@@ -27,7 +27,15 @@ logger = logging.getLogger(__name__)
 Reply = JSONObject | Disconnect | None
 OVER_RATE_SECONDS = 10.0
 CLIENT_FAULTS = frozenset(
-    {"bad_json", "bad_frame", "unknown_frame", "bad_channel", "not_connected", "already_connected", "too_large"}
+    {
+        "bad_json",
+        "bad_frame",
+        "unknown_frame",
+        "bad_channel",
+        "not_connected",
+        "already_connected",
+        "too_large",
+    }
 )
 """Error words of which a connection may earn `protocol_errors` a minute."""
 
@@ -76,14 +84,13 @@ class ClientRoad:
             why the connection has to end, or None to go on.
         """
         try:
-            lines = self._lines.feed(data)
-        except ProtocolError as error:
+            for line in self._lines.feed(data):
+                why = self._handle(line)
+                if why is not None or not self.connection.open:
+                    return why
+        except ProtocolError as error:  # a line too long; `_handle` raises none
             self._refuse(None, error)
             return BAD_FRAME
-        for line in lines:
-            why = self._handle(line)
-            if why is not None or not self.connection.open:
-                return why
         return None
 
     def _handle(self, line: bytes) -> Disconnect | None:

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hookbox.clock import Clock
-from hookbox.core.connection import Connection, Outbox
+from hookbox.core.channel import Channel
+from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
+from hookbox.core.values import ChannelName, UserName
 from hookbox.engine.base import Broker
 from hookbox.errors import ConnectionGone
 from hookbox.protocol.rtjp import EncodedFrame
 from hookbox.settings import Settings
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
 from hookbox.webhooks.singleflight import SingleFlight
 
 
@@ -55,12 +58,14 @@ class Site:
     hub: Hub
     broker: Broker
     app: Gate
-    fan_out: Callable[[EncodedFrame, Iterable[Outbox]], None]
+    fan_out: Callable[[EncodedFrame, Iterable[Any]], None]
     later: Later
-    creations: SingleFlight = field(default_factory=SingleFlight)
-    subscriptions: SingleFlight = field(default_factory=SingleFlight)
+    creations: SingleFlight[ChannelName, Channel] = field(default_factory=SingleFlight)
+    subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
     counters: Counters = field(default_factory=Counters)
     draining: bool = False
+    resolver: Resolver | None = None
+    """Looks names up for polling; shared, because its threads are few."""
 
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""

@@ -101,7 +101,9 @@ def _begin(
     position = site.broker.position(channel.name)
     for connection in user.listeners(channel.name):
         mine = connection is asker
-        show(site, connection, user, channel, position, since if mine else None, initial_data if mine else None)
+        show(
+            site, connection, user, channel, position, since if mine else None, initial_data if mine else None
+        )
     if not channel.options.history_publish_only:
         channel.remember(frames.presence_entry("SUBSCRIBE", user, now, site.clock.monotonic()))
 

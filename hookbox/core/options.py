@@ -55,8 +55,8 @@ POLLING_OFF = Polling()
 class ChannelOptions:
     """A channel's options but for its `history` and `state`, which live and change on the channel.
 
-    A flag `moderated_publish`, `_subscribe`, `_unsubscribe` that is None was never set and follows `moderated`.
-    Durations are seconds, 0 meaning no limit; sizes are numbers of entries.
+    A flag `moderated_publish`, `_subscribe`, `_unsubscribe` that is None was never set and follows
+    `moderated`. Durations are seconds, 0 meaning no limit; sizes are numbers of entries.
     """
 
     reflective: bool = True

@@ -8,5 +8,5 @@ ChannelName = NewType("ChannelName", str)
 UserName = NewType("UserName", str)
 ConnectionId = NewType("ConnectionId", str)
 
-JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 JSONObject: TypeAlias = dict[str, JSON]

@@ -12,7 +12,7 @@ from gevent import get_hub
 from hookbox.clock import Clock
 from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER, Disconnect
 from hookbox.protocol.rtjp import EncodedFrame
-from hookbox.transports.outbox import Batch, Flusher, Outbox
+from hookbox.transports.outbox import Batch, Flusher, Outbox, encode, size_of
 
 WRITE = 2
 RESEND_BYTES = 65_536
@@ -26,12 +26,24 @@ class SocketOutbox(Outbox):
         flusher: shared by all connections.
         sock: a non-blocking socket to which nobody else writes.
         clock: for `stalled_at`.
-        limits: bytes and frames that may wait while the kernel takes nothing (`outbox_bytes`, `outbox_messages`).
+        limits: bytes and frames that may wait while the kernel takes nothing.
         owner: told when the peer is gone, reads too slowly, or has taken the last byte.
     """
 
-    __slots__ = ("_backlog", "_clock", "_limits", "_on_drained", "_owner", "_partial", "_send", "_sock", "_watcher",
-                 "dead", "stalled_at", "waiting_bytes")  # fmt: skip
+    __slots__ = (
+        "_backlog",
+        "_clock",
+        "_limits",
+        "_on_drained",
+        "_owner",
+        "_partial",
+        "_send",
+        "_sock",
+        "_watcher",
+        "dead",
+        "stalled_at",
+        "waiting_bytes",
+    )
 
     def __init__(
         self, flusher: Flusher, sock: socket.socket, clock: Clock, limits: tuple[int, int], owner: Owner
@@ -59,7 +71,12 @@ class SocketOutbox(Outbox):
         if self.dead:
             self.queue.clear()
             return
-        data = self._encode_queue()
+        queue = self.queue
+        batch = self.flusher.batch
+        if batch.items != queue:
+            batch = self.flusher.batch = Batch(queue.copy())
+        data, self.next_id = batch.encode(self.next_id)
+        queue.clear()
         try:
             sent = self._send(data)
         except WOULD_BLOCK:
@@ -71,19 +88,6 @@ class SocketOutbox(Outbox):
             self._stall(data[sent:])
         elif self._on_drained is not None:
             self._on_drained()
-
-    def _encode_queue(self) -> bytes:
-        queue = self.queue
-        batch = self.flusher.batch
-        if batch.items != queue:
-            batch = self.flusher.batch = Batch(queue.copy())
-        encoded = batch.by_first_id.get(self.next_id)
-        if encoded is None:
-            first = self.next_id
-            encoded = batch.by_first_id[first] = encode(queue, first)
-        data, self.next_id = encoded
-        queue.clear()
-        return data
 
     def _stow(self) -> None:
         if self._backlog is None:
@@ -187,20 +191,3 @@ class Owner:
     def overfull(self, why: Disconnect) -> None:
         """The peer reads too slowly."""
         raise NotImplementedError
-
-
-def encode(items: list[EncodedFrame | bytes], first_id: int) -> tuple[bytes, int]:
-    """The bytes of some queued items, and the id of the frame that will follow them."""
-    parts = []
-    for item in items:
-        if isinstance(item, EncodedFrame):
-            parts.append(item.message(first_id))
-            first_id += 1
-        else:
-            parts.append(item)
-    return b"".join(parts), first_id
-
-
-def size_of(item: EncodedFrame | bytes) -> int:
-    """Bytes a queued item takes, about."""
-    return len(item) if isinstance(item, bytes) else item.size

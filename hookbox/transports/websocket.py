@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from typing import Any
 
 import gevent
@@ -16,11 +17,12 @@ from hookbox.protocol.disconnects import (
     INTERNAL,
     NEVER_CONNECTED,
     NO_PONG,
+    POLICY,
     TOO_MANY_PINGS,
     TOO_SLOW_MESSAGE,
     Disconnect,
 )
-from hookbox.protocol.websocket import Event, ServerProtocol, close_frame, ping_frame
+from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
 from hookbox.settings import Settings
 from hookbox.transports.base import Road
 from hookbox.transports.outbox import Flusher
@@ -40,18 +42,39 @@ class WebSocket(Owner):
     Args:
         sock: non-blocking, owned from now on.
         flusher: shared by all connections.
+        codecs: shared by all connections.
         settings: for limits and intervals; read anew at each use.
         clock: for deadlines.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_closing_until", "_heard_at", "_message_since", "_pinged_at", "_pings",
-                 "_protocol", "_settings", "_sock", "_watcher", "busy", "closing", "opened_at", "outbox", "road")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_closing_until",
+        "_codec",
+        "_codecs",
+        "_heard_at",
+        "_message_since",
+        "_pinged_at",
+        "_pings",
+        "_settings",
+        "_sock",
+        "_watcher",
+        "busy",
+        "closing",
+        "opened_at",
+        "outbox",
+        "road",
+    )
 
-    def __init__(self, sock: socket.socket, flusher: Flusher, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
+    ) -> None:
         self._sock = sock
         self._settings = settings
         self._clock = clock
-        self._protocol = ServerProtocol(settings.max_message, settings.max_fragments)
+        self._codecs = codecs
+        self._codec: ServerProtocol | None = None
         limits = settings.outbox_bytes, settings.outbox_messages
         self.outbox = SocketOutbox(flusher, sock, clock, limits, self)
         self.road: Road
@@ -82,6 +105,9 @@ class WebSocket(Owner):
             self._end()
 
     def _receive(self) -> bytes:
+        """Wait for bytes; empty when there will be none. Always lets others run first."""
+        if not _has_decrypted(self._sock):
+            get_hub().wait(self._watcher)
         while True:
             try:
                 return self._sock.recv(READ_BYTES)
@@ -96,15 +122,11 @@ class WebSocket(Owner):
             return False
         now = self._heard_at = self._clock.monotonic()
         self._pinged_at = 0.0
-        received = self._protocol.receive(data)
-        if not self._protocol.unfinished:
-            self._message_since = 0.0
-        elif received.items or not self._message_since:
-            self._message_since = now
-        for answer in self._protocol.data_to_send():
-            if answer:
-                self.outbox.put(answer)
+        received, echo = self._decode(data, now)
         for item in received.items:
+            if item is Event.CLOSE:
+                self.outbox.put(echo)  # behind what the messages before it caused
+                return False
             if not self._handle(item):
                 return False
         if received.fault:
@@ -112,9 +134,32 @@ class WebSocket(Owner):
             return False
         return True
 
+    def _decode(self, data: bytes, now: float) -> tuple[Received, bytes]:
+        """What some bytes hold, and the answer to a close frame among them; pings are answered at once."""
+        codec = self._codec or self._codecs.take()
+        was_inside = codec.inside_message
+        received = codec.receive(data)
+        answers = [answer for answer in codec.data_to_send() if answer]
+        echo = answers.pop() if Event.CLOSE in received.items else b""
+        for answer in answers:
+            self.outbox.put(answer)
+        self._time_message(codec, received, was_inside, now)
+        if codec.reusable:
+            self._codec = None
+            self._codecs.give_back(codec)
+        else:
+            self._codec = codec
+        return received, echo
+
+    def _time_message(self, codec: ServerProtocol, received: Received, was_inside: bool, now: float) -> None:
+        """Note when the message that is under way began; pings between its fragments change nothing."""
+        if not codec.unfinished:
+            self._message_since = 0.0
+        elif not self._message_since or (received.items and not was_inside) or _has_message(received):
+            self._message_since = now
+
     def _handle(self, item: bytes | Event) -> bool:
-        if item is Event.CLOSE:
-            return False
+        """Handle one item; says whether to read on."""
         if self.closing is not None:
             return True
         if isinstance(item, bytes):
@@ -124,9 +169,10 @@ class WebSocket(Owner):
             self._heard_at = self._clock.monotonic()
         else:
             why = self._count_ping()
-        if why is not None:
-            self.close(why)
-        return True
+        if why is None:
+            return True
+        self.close(why)
+        return why.code != POLICY.code  # a flood is not decoded to its end
 
     def _count_ping(self) -> Disconnect | None:
         if self._pings is None:
@@ -175,8 +221,8 @@ class WebSocket(Owner):
             self.outbox.put(ping_frame())
 
     def _end(self) -> None:
-        self.road.gone()
         try:
+            self.road.gone()
             self._linger()
         finally:
             self.outbox.discard()
@@ -188,7 +234,7 @@ class WebSocket(Owner):
         """Let the close frame leave and the peer read it before the socket goes (RFC 6455 section 7.1.1)."""
         if self.outbox.dead:
             return
-        with gevent.Timeout(LINGER_AFTER_CLOSE, False):
+        with gevent.Timeout(LINGER_AFTER_CLOSE, False):  # type: ignore[arg-type]
             drained = Signal()
             self.outbox.seal(drained.set)
             drained.wait()
@@ -201,3 +247,12 @@ class WebSocket(Owner):
             self._sock.shutdown(how)
         except OSError:
             pass
+
+
+def _has_message(received: Received) -> bool:
+    return any(isinstance(item, bytes) for item in received.items)
+
+
+def _has_decrypted(sock: socket.socket) -> bool:
+    """Whether a TLS socket holds bytes that its file descriptor does not tell of."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0

@@ -20,7 +20,8 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from hookbox.clock import Clock
-from hookbox.webhooks.answer import FIELDS, AnswerReader, BadAnswer
+from hookbox.errors import BadAnswer
+from hookbox.webhooks.answer import FIELDS, AnswerReader
 from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool, Target
 
 RECEIVE = 16 * 1024  # bytes asked for at once

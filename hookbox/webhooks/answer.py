@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from hookbox.errors import HookboxError
+from hookbox.errors import BadAnswer
 
 MOST_HEAD = 32 * 1024  # bytes of everything before the body, interim answers included
 MOST_FIELDS = 100
@@ -20,10 +20,6 @@ FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f\u
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-
-
-class BadAnswer(HookboxError):
-    """What came is not an HTTP answer that can be used; the text is for the operator."""
 
 
 class AnswerReader:

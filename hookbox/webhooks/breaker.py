@@ -51,20 +51,26 @@ class Breaker:
     not counted. Pure: times are given on any steady clock, chance is the `random` argument.
 
     Args:
-        rules: may be replaced at any time.
+        rules: see `change`.
         random: draws from [0, 1).
     """
 
     def __init__(self, rules: BreakerRules, random: Callable[[], float]) -> None:
-        self.rules = rules
         self.generation = 0
         self.mode = Mode.CLOSED
+        self._rules = rules
         self._random = random
         self._pause = 0.0  # of the last opening, without jitter; 0 while all is well
         self._until = 0.0  # end of the pause
         self._closed_at: float | None = None  # when the probe succeeded, while ramping up
         self._in_a_row = 0
         self._slices: deque[list[float]] = deque()  # [number of the slice, calls, failures]
+
+    def change(self, rules: BreakerRules) -> None:
+        """Go by other rules from now on; what was counted is forgotten unless they are the same."""
+        if rules != self._rules:
+            self._rules = rules
+            self._slices.clear()
 
     def admit(self, now: float) -> bool:
         """Whether a call may be made now; True in an open breaker makes it the probe."""
@@ -128,13 +134,14 @@ class Breaker:
             self.mode = Mode.OPEN
 
     def _too_many(self) -> bool:
-        if self._in_a_row >= self.rules.failures:
+        if self._in_a_row >= self._rules.failures:
             return True
         calls = sum(part[1] for part in self._slices)
-        return calls >= self.rules.calls and sum(part[2] for part in self._slices) >= calls * self.rules.ratio
+        failures = sum(part[2] for part in self._slices)
+        return calls >= self._rules.calls and failures >= calls * self._rules.ratio
 
     def _open(self, now: float) -> None:
-        self._pause = min(self._pause * 2 or self.rules.first_pause, self.rules.longest_pause)
+        self._pause = min(self._pause * 2 or self._rules.first_pause, self._rules.longest_pause)
         self._until = now + self._pause * (0.5 + self._random())
         self.mode = Mode.OPEN
         self.generation += 1
@@ -143,7 +150,7 @@ class Breaker:
         self._slices.clear()
 
     def _count(self, now: float) -> list[float]:
-        number = now * _SLICES // self.rules.window
+        number = now * _SLICES // self._rules.window
         if self._slices and self._slices[-1][0] == number:
             return self._slices[-1]
         while self._slices and self._slices[0][0] <= number - _SLICES:

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 from requests import PreparedRequest, Request
 
 from hookbox import __version__
+from hookbox.errors import ConfigError
 from hookbox.webhooks.adapter import Headers
 from hookbox.webhooks.connections import Target
 from hookbox.webhooks.gate import Question
@@ -28,7 +29,7 @@ class Calls:
         settings: the callback ones are used.
 
     Raises:
-        ValueError: they do not make a URL.
+        ConfigError: they do not make an http or https URL.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,7 +45,11 @@ class Calls:
         secret = settings.webhook_secret
         self._secret = f"&secret={quote_plus(secret)}" if secret else ""
         self._templates: dict[str, PreparedRequest] = {}
-        self.target = Target.of(self._template("connect").url or "")
+        try:
+            self.target = Target.of(self._template("connect").url or "")
+        except ValueError:  # `requests` has the URL in its text, and that may hold a password
+            name = "cb_single_url" if settings.cb_single_url else "cbhost, cbport and cbpath"
+            raise ConfigError(f"{name} must make an http or https URL") from None
 
     def request(self, question: Question, key: str) -> PreparedRequest:
         """Make the request that puts a question.

@@ -14,7 +14,7 @@ from gevent.event import Event
 from requests import PreparedRequest, exceptions
 
 from hookbox.clock import Clock
-from hookbox.errors import WebhookError
+from hookbox.errors import NotAsked, WebhookError
 from hookbox.settings import Settings
 from hookbox.webhooks.adapter import Answer, BareSession, LeanAdapter
 from hookbox.webhooks.breaker import BreakerRules, Mode
@@ -22,7 +22,7 @@ from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
 from hookbox.webhooks.gate import Allow, Question, Refuse
 from hookbox.webhooks.resolve import Lookup, Resolver, system_lookup
-from hookbox.webhooks.shield import NotAsked, Outcome, Place, Shield, ShieldRules
+from hookbox.webhooks.shield import Outcome, Place, Shield, ShieldRules
 from hookbox.webhooks.verdicts import read_verdict
 
 logger = logging.getLogger("hookbox.webhooks")
@@ -95,7 +95,7 @@ class WebhookClient:
         """Use other settings from the next question on; those under way keep theirs.
 
         Raises:
-            ValueError: the callback settings do not make a URL; the old ones stay in force.
+            ConfigError: the callback settings do not make a URL; the old ones stay in force.
         """
         self._setup = self._set_up(settings, self._setup)
 

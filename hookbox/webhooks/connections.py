@@ -17,7 +17,8 @@ from hookbox.clock import Clock
 from hookbox.webhooks.resolve import Resolver
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-IDLE = 4.0  # seconds an unused connection is kept: shorter than what most servers keep theirs
+IDLE = 3.0  # seconds an unused connection is kept: shorter than what most servers keep theirs
+SWEEP = 1.0  # seconds between two looks for those
 
 
 class Target(NamedTuple):
@@ -32,11 +33,11 @@ class Target(NamedTuple):
         """Read it off an absolute URL.
 
         Raises:
-            ValueError: not http or https, or no host, or a bad port.
+            ValueError: not http or https, no host, or a bad port. The text does not hold the URL.
         """
         parts = urlsplit(url)
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise ValueError(f"{url!r} is not an http or https URL")
+            raise ValueError("not an http or https URL")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
     def __str__(self) -> str:
@@ -159,7 +160,7 @@ class Pool:
         self._clock = clock
         self._idle: list[Connection] = []
         self._sweeping = False
-        self._sweeper = gevent.get_hub().loop.timer(IDLE / 2, IDLE / 2, ref=False)
+        self._sweeper = gevent.get_hub().loop.timer(SWEEP, SWEEP, ref=False)
 
     def __len__(self) -> int:
         return len(self._idle)

@@ -11,7 +11,7 @@ from enum import Enum
 from gevent.event import Event
 
 from hookbox.clock import Clock
-from hookbox.errors import WebhookError
+from hookbox.errors import NotAsked
 from hookbox.webhooks.breaker import RAMP_STEP, Breaker, BreakerRules, Mode
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,6 @@ class ShieldRules:
     queue: int = 1000
     queue_wait: float = 2.0
     breaker: BreakerRules = field(default_factory=BreakerRules)
-
-
-class NotAsked(WebhookError):
-    """The application was not asked: too many wait for it already, or it fails all the time."""
 
 
 class Outcome(Enum):
@@ -97,7 +93,7 @@ class Shield:
     def change(self, rules: ShieldRules) -> None:
         """Take other bounds; those who wait already go on waiting."""
         self._rules = rules
-        self._breaker.rules = rules.breaker
+        self._breaker.change(rules.breaker)
         self._let_in(self._clock.monotonic())
 
     def enter(self, deadline: float) -> Place:

@@ -30,6 +30,9 @@ class SingleFlight(Generic[Key, T]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._flights
+
     def do(self, key: Key, function: Callable[[], T]) -> T:
         """Give the outcome of `function`, joining a call under way with the same key.
 

@@ -1,8 +1,11 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookbox.webhooks.answer import MOST_HEAD, AnswerReader, BadAnswer
+from hookbox.errors import BadAnswer
+from hookbox.webhooks.answer import MOST_HEAD, AnswerReader
 
 BODY = b"[true, {}]"
 LIMIT = 1000
@@ -159,7 +162,10 @@ def test_f7_compression_is_refused(coding):
         answer(b"X: y", body=b"x" * 11),
         answer(b"Transfer-Encoding: chunked", body=b"b\r\n"),
         chunked([b"x"] * 11),
-        answer(b"Transfer-Encoding: chunked", body=(b"1" + b" " * 200 + b"\r\nx\r\n") * 10 + b"0\r\n" + b"T: x\r\n" * 6000),
+        answer(
+            b"Transfer-Encoding: chunked",
+            body=(b"1" + b" " * 200 + b"\r\nx\r\n") * 10 + b"0\r\n" + b"T: x\r\n" * 6000,
+        ),
     ],
 )
 def test_f7_more_than_the_limit_is_refused_as_soon_as_it_is_clear(data):
@@ -178,7 +184,10 @@ def test_a_body_of_just_the_limit_is_read():
     [
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * MOST_HEAD,
         b"HTTP/1.1 100 Continue\r\n\r\n" * 2000,
-        b"HTTP/1.1 100 Continue\r\nX: " + b"y" * (MOST_HEAD - 100) + b"\r\n\r\n" + answer(b"X: " + b"y" * 100),
+        b"HTTP/1.1 100 Continue\r\nX: "
+        + b"y" * (MOST_HEAD - 100)
+        + b"\r\n\r\n"
+        + answer(b"X: " + b"y" * 100),
     ],
 )
 def test_f7_a_head_without_end_is_refused(data):
@@ -194,7 +203,11 @@ def test_a_connection_closed_too_early_is_told():
 
 answers = st.one_of(
     st.builds(lambda body: answer(b"Content-Length: %d" % len(body), body=body), st.binary(max_size=50)),
-    st.builds(lambda pieces, trailer: chunked(pieces, trailer=trailer), st.lists(st.binary(max_size=20)), st.sampled_from([b"", b"A: b\r\n"])),
+    st.builds(
+        lambda pieces, trailer: chunked(pieces, trailer=trailer),
+        st.lists(st.binary(max_size=20)),
+        st.sampled_from([b"", b"A: b\r\n"]),
+    ),
     st.builds(lambda body: answer(b"X: y", body=body), st.binary(max_size=50)),
     st.builds(lambda body: b"HTTP/1.1 102 X\r\n\r\n" + answer(b"X: y", body=body), st.binary(max_size=50)),
 )
@@ -205,17 +218,19 @@ def mutated(draw):
     data = bytearray(draw(answers))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 3))] = draw(st.sampled_from([b"\r\n", b"\0", b":", b"0", b"\n", b";", b" ", b"f"]))
+        data[at : at + draw(st.integers(0, 3))] = draw(
+            st.sampled_from([b"\r\n", b"\0", b":", b"0", b"\n", b";", b" ", b"f"])
+        )
     return bytes(data)
 
 
 @given(mutated(), st.lists(st.integers(0, 300)))
 def test_cuts_do_not_matter(data, cuts):
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    pieces = [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [data[start:stop] for start, stop in itertools.pairwise(edges)]
     cut, whole = outcome(pieces), outcome([data])
     # A fault may be found before a cut that would also be one; that it is a fault does not change.
-    assert cut == whole or isinstance(cut, str) and isinstance(whole, str)
+    assert cut == whole or (isinstance(cut, str) and isinstance(whole, str))
 
 
 @given(st.binary() | st.binary().map(lambda tail: b"HTTP/1.1 200 OK\r\n" + tail))

@@ -9,7 +9,9 @@ from hookbox.errors import UnusableAnswer
 from hookbox.webhooks.gate import Allow, Refuse
 from hookbox.webhooks.verdicts import read_verdict
 
-options = st.dictionaries(st.text(st.characters(codec="utf-8")), st.booleans() | st.integers(-9, 9) | st.none())
+options = st.dictionaries(
+    st.text(st.characters(codec="utf-8")), st.booleans() | st.integers(-9, 9) | st.none()
+)
 
 
 @given(st.integers(100, 599), st.binary())
@@ -70,7 +72,7 @@ def test_a_no_says_why(given_options, reason):
     ],
 )
 def test_f4_only_literal_true_with_an_object_allows(body):
-    with pytest.raises(UnusableAnswer, match="^Invalid json: ") as caught:
+    with pytest.raises(UnusableAnswer, match=r"^Invalid json: ") as caught:
         read_verdict(200, body)
     assert "secret" not in str(caught.value) + caught.value.detail
     assert caught.value.code == "app_unavailable"

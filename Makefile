@@ -1,0 +1,63 @@
+# Everything happens in the virtual environment .venv, made on first use and again when setup.py changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench client manual wheel browser clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+run: $(VENV)/installed ## start the example chat and its Hookbox, and print where to find them
+	@exec $(BIN)/python examples/chat/run.py
+
+test: $(VENV)/installed-test browser ## run all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/installed-lint ## look at style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed ## measure
+	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+client: ## make the minified browser client from its source
+	sh hookbox/js/build.sh
+
+manual: $(VENV)/installed ## write the tables of docs/configuration.md anew
+	$(BIN)/python -c 'from pathlib import Path; from hookbox.manual import with_tables; \
+	  page = Path("docs/configuration.md"); page.write_text(with_tables(page.read_text()))'
+
+wheel: $(VENV)/installed ## build the package into dist/
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+# Debian calls it chromium; where we may, we install it; without one, browser tests say that they were skipped.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the browser tests."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "*** There is no Chromium: nothing is tested in a browser. Install chromium or google-chrome. ***"; \
+	[ "$$CI" != true ]
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hookbox needs Python 3.11 or later; say where it is: make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/installed: setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-test: setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-lint: setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[lint]'
+	@touch $@ $(VENV)/installed

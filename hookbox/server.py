@@ -1,0 +1,329 @@
+"""The composition root: builds the parts, starts them, drains and stops them in order."""
+
+from __future__ import annotations
+
+import logging
+import random
+import resource
+import secrets
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import gevent
+from gevent import get_hub
+from gevent.event import Event
+from gevent.pool import Group
+
+from hookbox import __version__
+from hookbox.clock import SystemClock
+from hookbox.commands.road import ClientRoad
+from hookbox.commands.site import Site
+from hookbox.core.connection import Connection
+from hookbox.core.history import Budget
+from hookbox.core.hub import Hub
+from hookbox.core.values import ConnectionId
+from hookbox.engine.memory import MemoryBroker
+from hookbox.errors import LimitReached
+from hookbox.protocol.disconnects import RESTART
+from hookbox.protocol.websocket import Codecs
+from hookbox.transports.comet import CometSession, CometSessions
+from hookbox.transports.outbox import Flusher
+from hookbox.transports.websocket import WebSocket
+from hookbox.web.admission import Admission
+from hookbox.webhooks.client import WebhookClient
+from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.resolve import Resolver
+
+if TYPE_CHECKING:
+    from hookbox.settings import Settings
+    from hookbox.web.http import HttpServer, Upgrade
+
+logger = logging.getLogger(__name__)
+
+Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
+
+PULSE_SECONDS = 1.0
+PULSE_SLICES = 10
+GOODBYE_SPREAD_MS = 5000
+GOODBYE_SECONDS = 3.0
+"""How long connections may take to close after the last goodbye; comet clients fetch theirs."""
+
+
+class Checked(Protocol):
+    """Something with deadlines that are looked at about once a second."""
+
+    def check(self, now: float) -> None:
+        """Look at every deadline; must not block.
+
+        Args:
+            now: monotonic seconds.
+        """
+
+
+class Greenlets:
+    """Runs functions in greenlets of their own; a death by an unhandled error is logged."""
+
+    def __init__(self) -> None:
+        self._group = Group()
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
+        """Run it as soon as the caller waits."""
+        return self.spawn_later(0, function, *args)
+
+    def spawn_later(
+        self, seconds: float, function: Callable[..., object], *args: Any
+    ) -> gevent.Greenlet[..., Any]:
+        """Run it after some seconds."""
+        greenlet = gevent.Greenlet(function, *args)
+        greenlet.link_exception(_log_death)
+        self._group.add(greenlet)
+        greenlet.start_later(seconds) if seconds else greenlet.start()
+        return greenlet
+
+    def stop(self, timeout: float) -> None:
+        """End all of them, waiting up to `timeout` seconds."""
+        self._group.kill(block=True, timeout=timeout)
+
+    def __len__(self) -> int:
+        return len(self._group)
+
+
+def _log_death(greenlet: gevent.Greenlet[..., Any]) -> None:
+    logger.error("a background task failed", exc_info=greenlet.exc_info)
+
+
+class Server:
+    """Hookbox, built from settings.
+
+    Args:
+        settings: what the operator chose.
+        gate: who decides instead of the application at `cbhost`; for `hookbox dev` and tests.
+        reload: reads the configuration anew on SIGHUP; returns the settings to go on with, the names of
+            those that changed and of those that wait for a restart.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: Gate | None = None,
+        reload: Reload | None = None,
+    ) -> None:
+        self.settings = settings
+        self._reload = reload
+        self.clock = SystemClock()
+        loop = get_hub().loop
+        self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
+        self.codecs = Codecs(settings.max_message, settings.max_fragments)
+        self.greenlets = Greenlets()
+        self.webhooks = WebhookClient(settings, self.clock)
+        kept = Budget(settings.history_total_bytes)
+        self.site = Site(
+            settings=settings,
+            clock=self.clock,
+            hub=Hub(kept),
+            broker=MemoryBroker(kept, settings.history_bytes),
+            app=gate or self.webhooks,
+            fan_out=self.flusher.fan_out,
+            later=self.greenlets,
+            resolver=Resolver(self.clock),
+        )
+        self.admission = Admission(
+            connection_limit(settings),
+            settings.connections_per_ip,
+            settings.accept_rate,
+            self.clock.monotonic,
+        )
+        self.checked: dict[Checked, None] = {}
+        self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
+        self.doors: list[HttpServer] = []
+        self._stopped = Event()
+
+    # starting
+
+    def start(self) -> None:
+        """Listen, and accept connections from now on.
+
+        Raises:
+            OSError: an address cannot be listened on.
+        """
+        from hookbox.web.front import make_doors
+
+        self.doors = make_doors(self)
+        for door in self.doors:
+            door.start()
+        self.greenlets.spawn(self._pulse)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. A second signal ends it at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self._on_stop_signal)
+        if hasattr(signal, "SIGHUP"):
+            gevent.signal_handler(signal.SIGHUP, self._on_reload_signal)
+        self.start()
+        for door in self.doors:
+            logger.info("Listening to hookbox on %s", door.url)
+        self._stopped.wait()
+
+    def _on_stop_signal(self) -> None:
+        if self.site.draining:
+            logger.warning("stopped at once, by a second signal")
+            self._stopped.set()
+            return
+        logger.info("draining: clients are told to come back elsewhere")
+        self.greenlets.spawn(self.drain)
+
+    def _on_reload_signal(self) -> None:
+        if self._reload is not None:
+            self.greenlets.spawn(self._take_reload)
+
+    def _take_reload(self) -> None:
+        assert self._reload is not None
+        settings, _changed, _ignored = self._reload(self.settings)
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Go on with other settings; what is bound at the start stays as it is."""
+        self.settings = self.site.settings = settings
+        self.webhooks.reconfigure(settings)
+        for door in self.doors:
+            door.reconfigure(settings)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change single settings while running (`set_config`)."""
+        self.apply(replace(self.settings, **changes))
+
+    def counts(self) -> dict[str, int]:
+        """What has happened and how things stand, for `get_server_info`."""
+        return {
+            "comet_sessions": len(self.comet),
+            "open_connections": self.admission.open,
+            "refused_connections": self.admission.refused,
+            "stalled_bytes": self.flusher.waiting_total,
+            "background_tasks": len(self.greenlets),
+            **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
+        }
+
+    # connections
+
+    def accept(self, upgrade: Upgrade) -> None:
+        """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
+        connection = Connection(
+            new_connection_id(), websocket.outbox, upgrade.cookies, upgrade.client_ip, self.clock.monotonic()
+        )
+        connection.transport = websocket
+        websocket.road = ClientRoad(self.site, connection)
+        self.checked[websocket] = None
+        gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
+
+    def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
+        try:
+            websocket.serve(leftover)
+        finally:
+            self.checked.pop(websocket, None)
+            self.admission.leave(peer)
+
+    def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
+        """Give a new comet session its road.
+
+        Raises:
+            CommandRefused: there are too many connections.
+        """
+        if len(self.comet) >= self.admission.limit:
+            raise LimitReached("too many connections")
+        connection = Connection(
+            new_connection_id(), session.outbox, cookies, client_ip, self.clock.monotonic()
+        )
+        connection.transport = session
+        session.road = ClientRoad(self.site, connection)
+        session.on_cookies = lambda fresh: self._take_request_cookies(connection, fresh)
+        self.checked[session] = None
+
+    def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
+        connection.request_cookies = cookies
+        connection.refresh_cookies(self.settings.cookie_identifier or None)
+
+    def forget(self, session: CometSession) -> None:
+        """A comet session is over."""
+        self.checked.pop(session, None)
+
+    def _pulse(self) -> None:
+        """Look at every connection's deadlines about once a second, some at a time."""
+        while True:
+            members = list(self.checked)
+            size = len(members) // PULSE_SLICES + 1
+            for start in range(0, PULSE_SLICES * size, size):
+                now = self.clock.monotonic()
+                for member in members[start : start + size]:
+                    _check(member, now)
+                gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
+
+    # stopping
+
+    def drain(self) -> None:
+        """Stop accepting, tell clients to come back elsewhere, let what is in flight finish, then stop."""
+        self.site.draining = True
+        deadline = self.clock.monotonic() + self.settings.drain_grace
+        for door in self.doors:
+            door.begin_draining()
+        self._say_goodbye(list(self.site.hub.connections.values()))
+        patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
+        while self.checked and self.clock.monotonic() < patience:
+            gevent.sleep(0.05)
+        self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
+        self._stopped.set()
+
+    def _say_goodbye(self, connections: Iterable[Connection]) -> None:
+        connections = list(connections)
+        pause = GOODBYE_SPREAD_MS / 1000 / max(len(connections), 50)
+        for connection in connections:
+            connection.transport.close(RESTART.after(random.randint(0, GOODBYE_SPREAD_MS)))
+            gevent.sleep(pause)
+        for member in list(self.checked):  # those without an accepted CONNECT
+            if isinstance(member, WebSocket | CometSession):
+                member.close(RESTART)
+
+    def stop(self) -> None:
+        """Stop at once, without goodbye."""
+        for door in self.doors:
+            door.stop(timeout=0)
+        self.greenlets.stop(1)
+        self.webhooks.stop(0)
+        self._stopped.set()
+
+
+def connection_limit(settings: Settings) -> int:
+    """How many connections may be open: as set, or what file descriptors allow, less a reserve."""
+    if settings.connections:
+        return settings.connections
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return descriptors - min(512, descriptors // 4)
+
+
+def run_later(seconds: float, function: Callable[[], None]) -> None:
+    """Run a function in the hub's greenlet after some seconds; it must not block."""
+    timer = get_hub().loop.timer(seconds)
+
+    def fire() -> None:
+        timer.close()
+        function()
+
+    timer.start(fire, update=True)
+
+
+def _check(member: Checked, now: float) -> None:
+    try:
+        member.check(now)
+    except Exception:
+        logger.exception("looking at a connection's deadlines failed")
+
+
+def new_connection_id() -> ConnectionId:
+    """A name for a connection that nobody can guess: 128 random bits."""
+    return ConnectionId(secrets.token_hex(16))
+
+
+__all__ = ["Greenlets", "Server", "__version__"]

@@ -1,0 +1,70 @@
+"""How many connections may be open, together and from one address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hookbox.core.limits import Bucket
+
+
+class Refused(Exception):
+    """One connection too many; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Admission:
+    """Counts open connections of all kinds.
+
+    Args:
+        limit: how many may be open.
+        per_address: how many from one address; 0 means any number.
+        rate: new ones per second from one address; 0 means any number.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, limit: int, per_address: int, rate: float, now: Callable[[], float]) -> None:
+        self.limit = limit
+        self.per_address = per_address
+        self.rate = rate
+        self.open = 0
+        self.refused = 0
+        self._now = now
+        self._by_address: dict[str, int] = {}
+        self._buckets: dict[str, Bucket] = {}
+
+    def enter(self, address: str) -> None:
+        """Count a connection in.
+
+        Raises:
+            Refused: it is one too many; then it is not counted.
+        """
+        if self.open >= self.limit:
+            raise self._refusal(503, "too many connections")
+        if self.per_address and self._by_address.get(address, 0) >= self.per_address:
+            raise self._refusal(429, "too many connections from your address")
+        if self.rate and not self._bucket(address).take(self._now()):
+            raise self._refusal(429, "too many new connections from your address")
+        self.open += 1
+        if self.per_address:
+            self._by_address[address] = self._by_address.get(address, 0) + 1
+
+    def leave(self, address: str) -> None:
+        """Count a connection out."""
+        self.open -= 1
+        left = self._by_address.get(address, 0) - 1
+        if left > 0:
+            self._by_address[address] = left
+        else:
+            self._by_address.pop(address, None)
+
+    def _bucket(self, address: str) -> Bucket:
+        if len(self._buckets) > 10_000:
+            self._buckets.clear()
+        return self._buckets.setdefault(address, Bucket(self.rate, max(1.0, self.rate), self._now()))
+
+    def _refusal(self, status: int, reason: str) -> Refused:
+        self.refused += 1
+        return Refused(status, reason)

@@ -1,0 +1,93 @@
+"""Which door serves what: the WSGI applications of one port or two, put together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import bottle
+
+from hookbox.web.api import body_limit, make_api, serves
+from hookbox.web.comet import add_comet_routes
+from hookbox.web.demo import DevGate, add_demo
+from hookbox.web.http import HttpServer, Visit, WsgiApp
+from hookbox.web.listen import listen, tls_context
+from hookbox.web.pages import make_pages
+
+if TYPE_CHECKING:
+    from hookbox.server import Server
+
+access_log = logging.getLogger("hookbox.access")
+
+
+def make_doors(server: Server) -> list[HttpServer]:
+    """The HTTP servers that the settings ask for, not yet started.
+
+    Raises:
+        OSError: an address cannot be listened on.
+    """
+    settings = server.settings
+    transports = bottle.Bottle()
+    transports.default_error_handler = _plain_error
+    add_comet_routes(transports, server.comet, lambda: server.settings)
+    api = make_api(
+        server.site,
+        apply_settings=server.change,
+        congested=lambda: server.flusher.congested,
+        counts=server.counts,
+    )
+    pages = make_pages(server.site)
+    if isinstance(server.site.app, DevGate):
+        add_demo(pages)
+    if settings.api_address is None:
+        return [_door(server, settings.address, by_path(transports, pages, api), public=True)]
+    return [
+        _door(server, settings.address, by_path(transports, pages, None), public=True),
+        _door(server, settings.api_address, by_path(None, pages, api), public=False),
+    ]
+
+
+def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
+    """One application out of several: the API and comet where they are served, else the pages."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if api is not None and serves(path):
+            return api(environ, start_response)
+        if transports is not None and path.startswith("/csp/"):
+            return transports(environ, start_response)
+        return pages(environ, start_response)
+
+    return application
+
+
+def _door(server: Server, address: tuple[str, int], app: WsgiApp, *, public: bool) -> HttpServer:
+    settings = server.settings
+    return HttpServer(
+        listen(*address),
+        app,
+        settings=settings,
+        admission=server.admission,
+        body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,
+        on_websocket=server.accept if public else None,
+        on_visit=_log_visit if settings.log_file_access else None,
+        ssl_context=tls_context(settings.certfile, settings.keyfile),
+    )
+
+
+def _plain_error(error: bottle.HTTPError) -> str:
+    bottle.response.content_type = "text/plain; charset=utf-8"
+    return f"{error.status_line}\n"
+
+
+def _log_visit(visit: Visit) -> None:
+    access_log.info(
+        '%s "%s %s" %d %d %.4f',
+        visit.client_ip or "-",
+        visit.method,
+        visit.path,
+        visit.status,
+        visit.sent,
+        visit.duration,
+    )

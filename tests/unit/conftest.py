@@ -1,0 +1,16 @@
+"""What every unit test runs under."""
+
+import logging
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("unit", deadline=None, max_examples=100)  # the machine may be busy
+settings.load_profile("unit")
+
+
+@pytest.fixture
+def complaints(caplog):
+    """The warnings and errors logged during the test."""
+    caplog.set_level(logging.WARNING, logger="hookbox")
+    return lambda: [record.getMessage() for record in caplog.records]
