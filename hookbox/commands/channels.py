@@ -90,7 +90,7 @@ def _require_absent(site: Site, name: ChannelName) -> None:
 def _open(site: Site, name: ChannelName, change: ChannelChange) -> Channel:
     _require_absent(site, name)
     site.broker.open(name)
-    channel = Channel(name, dump(name), change.options, site.hub.history_budget, site.settings.history_bytes)
+    channel = Channel(name, dump(name), DEFAULTS, site.hub.history_budget, site.settings.history_bytes)
     site.hub.channels[name] = channel
     _apply(site, channel, change)
     return channel
