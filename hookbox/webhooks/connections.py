@@ -40,9 +40,14 @@ class Target(NamedTuple):
             raise ValueError("not an http or https URL")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them: without the port that the scheme implies."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
 
 
 class ConnectTimedOut(OSError):

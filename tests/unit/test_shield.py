@@ -101,7 +101,7 @@ def test_a_turn_that_does_not_come_in_time_is_a_refusal(queue_wait, deadline):
     assert guard.out == 0
 
 
-def test_f9_a_turn_that_comes_after_the_deadline_is_passed_on():
+def test_F9_a_turn_that_comes_after_the_deadline_is_passed_on():
     guard = shield(concurrency=1)
     place = guard.enter(later())
     late = begin(guard, CLOCK.monotonic() + 0.02)
@@ -167,7 +167,7 @@ def enter_when_probing(guard, but="not asked"):
                 gevent.sleep(0.001)
 
 
-def test_f9_one_probe_then_the_ramp_lets_the_queue_in_by_time_alone():
+def test_F9_one_probe_then_the_ramp_lets_the_queue_in_by_time_alone():
     guard = shield(concurrency=4, failures=1, first_pause=0.01)
     open_briefly(guard)
     probe = enter_when_probing(guard)
