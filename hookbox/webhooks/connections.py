@@ -57,11 +57,10 @@ class ConnectTimedOut(OSError):
 class Connection:
     """A connected socket that is read and written by one greenlet at a time."""
 
-    __slots__ = ("idle_since", "sock", "used")
+    __slots__ = ("idle_since", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.used = False  # whether an earlier exchange went over it
         self.idle_since = 0.0
 
     def is_quiet(self) -> bool:
@@ -184,7 +183,6 @@ class Pool:
         if not self.open:
             connection.close()
             return
-        connection.used = True
         connection.idle_since = self._clock.monotonic()
         self._idle.append(connection)
         if not self._sweeping:
