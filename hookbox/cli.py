@@ -35,7 +35,7 @@ _BANNER: Final = """\
   Hookbox {version}, trying it out: every webhook is answered with yes, whoever asks.
   NOT FOR PRODUCTION. {exposure}
 
-  Open http://{host}:{port}/ in two browser windows, or publish from a shell:
+  Open http://{host}:{port}/ in two browser windows, then publish to them from a shell:
 
     curl -H 'Authorization: Bearer {token}' \\
          -d channel_name=demo -d 'payload="hello"' http://{host}:{port}/web/publish
