@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hookbox", "hookbox.*"]),
     package_data={
-        "hookbox": ["py.typed", "js/*.js", "js/*.mjs", "js/*.ts", "js/*.mts", "**/*.html", "**/*.css"],
+        "hookbox": ["py.typed", "js/*.js", "js/*.mjs", "js/*.ts", "js/*.mts", "web/demo_page/*"],
     },
     entry_points={"console_scripts": ["hookbox = hookbox.__main__:main"]},
     install_requires=[
@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=9", "hypothesis>=6", "playwright>=1.45"],
-        "lint": ["ruff>=0.6", "mypy>=1.11", "types-requests", "types-gevent"],
+        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "types-requests", "types-gevent"],
     },
     classifiers=[
         "License :: OSI Approved :: MIT License",

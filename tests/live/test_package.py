@@ -1,0 +1,36 @@
+"""What a user installs: the wheel has everything, and starts where there is nothing else."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def wheel(request, tmp_path_factory):
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("hookbox", "setup.py", "README.md", "LICENSE"):
+        path = request.config.rootpath / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", target, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(target.glob("*.whl"))
+
+
+def test_the_wheel_has_the_modules_the_browser_client_and_the_types(wheel, request):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = request.config.rootpath / "hookbox"
+    kinds = ("*.py", "*.js", "*.mjs", "*.d.ts", "*.d.mts", "*.html", "*.css", "py.typed")
+    expected = {str(file.relative_to(package.parent)) for kind in kinds for file in package.rglob(kind)}
+    assert "hookbox/js/hookbox.min.js" in expected
+    assert expected <= names
+    assert not any(name.startswith(("tests/", "examples/")) for name in names)
+
+
+def test_the_wheel_offers_the_command(wheel):
+    with zipfile.ZipFile(wheel) as content:
+        (entry_points,) = [name for name in content.namelist() if name.endswith("entry_points.txt")]
+        assert "hookbox = hookbox.__main__:main" in content.read(entry_points).decode()
