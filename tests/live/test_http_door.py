@@ -325,3 +325,8 @@ def test_tls_serves_http_and_websocket(certificate):
             client.publish("c", "x" * 20000)
             assert client.next_publication()["offset"] == number + 1
         client.close()
+
+
+def test_a_page_of_the_same_site_may_load_the_client(server):
+    request = get("/static/hookbox.js", "Sec-Fetch-Site: same-site", "Connection: close")
+    assert statuses(ask(server, request)) == [200]
