@@ -125,7 +125,9 @@ class Server:
             settings=settings,
             clock=self.clock,
             hub=Hub(kept),
-            broker=MemoryBroker(kept, settings.history_bytes),
+            broker=MemoryBroker(
+                kept, settings.history_bytes, (settings.recovery_messages, settings.recovery_bytes)
+            ),
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,

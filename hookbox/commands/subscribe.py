@@ -32,12 +32,16 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
         if channel := user.channels.get(channel_name):
             _again(site, cause.connection, user, channel, since)
             return
-        if len(user.channels) >= site.settings.subscriptions:
-            raise LimitReached(f"no more than {site.settings.subscriptions} subscriptions")
+        _require_room(site, user)
         channel = ensure(site, cause, channel_name)
         if _decide_once(site, cause, user, channel, since):
             return
     raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _require_room(site: Site, user: User) -> None:
+    if len(user.channels) >= site.settings.subscriptions:
+        raise LimitReached(f"no more than {site.settings.subscriptions} subscriptions")
 
 
 def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: Position | None) -> bool:
@@ -90,6 +94,7 @@ def _begin(
     initial_data: JSON,
 ) -> None:
     """Begin a subscription: nothing here waits, so no publication can fall into a gap."""
+    _require_room(site, user)  # others may have begun while the application decided
     now = site.timestamp()
     others = tuple(channel.listeners) if channel.options.presenceful else ()
     channel.add(user)
@@ -119,8 +124,10 @@ def show(
 ) -> None:
     """Send a connection its own SUBSCRIBE and, from there on, the channel's traffic."""
     recovery = None
+    now = site.clock.monotonic()
+    channel.forget_old(now)
     if since is not None:
-        missed = site.broker.since(channel.name, since, channel.keep, site.clock.monotonic())
+        missed = site.broker.since(channel.name, since, channel.keep, now)
         recovery = (missed is not None, missed or [])
     connection.outbox.put(
         frames.own_subscribe(channel, user, position, initial_data=initial_data, recovery=recovery)
