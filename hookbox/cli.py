@@ -35,7 +35,7 @@ _BANNER: Final = """\
   Hookbox {version}, trying it out: every webhook is answered with yes, whoever asks.
   NOT FOR PRODUCTION. {exposure}
 
-  Open http://{host}:{port}/ in two browser windows, or publish from a shell:
+  Open http://{host}:{port}/ in two browser windows, then publish to them from a shell:
 
     curl -H 'Authorization: Bearer {token}' \\
          -d channel_name=demo -d 'payload="hello"' http://{host}:{port}/web/publish
@@ -159,13 +159,13 @@ def dev(sources: Sources, effective: Effective) -> int:
     """Run the server without any application: every webhook is allowed, a demo page is served."""
     from secrets import token_urlsafe
 
-    from hookbox.web.demo import DevGate
+    from hookbox.web.demo import DemoApplication
 
     if not effective.settings.api_security_token:
         sources = Sources({**sources.flags, "api_security_token": [token_urlsafe(12)]}, sources.environ)
         effective = sources.read()
     print(_banner(effective.settings), file=sys.stderr, end="", flush=True)
-    return serve(sources, effective, DevGate())
+    return serve(sources, effective, DemoApplication())
 
 
 def _banner(settings: Settings) -> str:
