@@ -122,6 +122,12 @@ class ScriptedApp:
         """Answer an action with no from now on."""
         self.answer(action, [False, {"error": reason}])
 
+    def forget(self) -> None:
+        """Allow everything again, and forget what was asked."""
+        with self._changed:
+            self._answers.clear()
+            self.asked.clear()
+
     def questions(self, action: str, **form: str) -> list[Asked]:
         """What was asked of an action so far, with these form fields."""
         with self._changed:

@@ -109,7 +109,7 @@ def current_user():
 def hookbox_address():
     """Tell where a browser finds Hookbox: on the host name of our own page, so that it gets our cookie."""
     host = re.match(r"[\w.-]+|\[[0-9a-f:]+\]", request.get_header("Host", "")) or ["localhost"]
-    return os.environ.get("HOOKBOX_URL") or f"http://{host[0]}:{HOOKBOX_PORT}"
+    return os.environ.get("CHAT_HOOKBOX_URL") or f"http://{host[0]}:{HOOKBOX_PORT}"
 
 
 @app.hook("before_request")

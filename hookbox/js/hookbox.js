@@ -44,6 +44,12 @@ var hookbox = (function () {
 
   const noop = () => {};
 
+  // A promise that may be ignored: a rejection nobody waits for is in onError, not in the console.
+  function quiet(promise) {
+    promise.catch(noop);
+    return promise;
+  }
+
   /**
    * Call `expired` after some seconds, but not when only our own timer was late (a throttled or frozen tab):
    * then what has arrived meanwhile is still queued behind it, so it gets the same time once more.
@@ -319,13 +325,17 @@ var hookbox = (function () {
 
     // The content type is the one that proxies know not to hold back.
     (async () => {
-      const { status, text, wait } = await ask('handshake', { ct: streaming ? 'text/event-stream' : 'text/plain' }, '{}');
+      const { status, text, wait } = await ask(
+        'handshake',
+        { ct: streaming ? 'text/event-stream' : 'text/plain' },
+        '{}'
+      );
       if (closing) return;
       try {
         key = status === 200 && unwrap(text).session;
       } catch (garbage) {} // eslint-disable-line no-empty
       if (!key) {
-        end({ retry_ms: wait * 1000 });
+        end({ retry_ms: (wait || 0) * 1000 });
         return;
       }
       if (root.addEventListener) root.addEventListener('pagehide', leave);
@@ -469,7 +479,8 @@ var hookbox = (function () {
     /** Resolves with the Subscription, which exists already if the user is subscribed. */
     subscribe(channelName) {
       const promise = this._ask('SUBSCRIBE', { channel_name: channelName });
-      promise.cancel = () => promise.then(subscription => subscription.cancel(), noop); // as in the old manual
+      // The old manual cancels what subscribe() returns.
+      promise.cancel = () => quiet(promise.then(subscription => subscription.cancel()));
       return promise;
     }
 
@@ -505,15 +516,14 @@ var hookbox = (function () {
 
     // -- asking and being answered
 
-    // The promise may be ignored: a rejection nobody waits for is in onError, not in the console.
     _ask(name, args) {
-      const promise = new Promise((resolve, reject) => {
-        const entry = { name, args, done: (error, value) => (error ? reject(error) : resolve(value)), stop: noop };
-        if (this.connected) this._transmit(entry);
-        else this._hold(entry);
-      });
-      promise.catch(noop);
-      return promise;
+      return quiet(
+        new Promise((resolve, reject) => {
+          const entry = { name, args, done: (error, value) => (error ? reject(error) : resolve(value)), stop: noop };
+          if (this.connected) this._transmit(entry);
+          else this._hold(entry);
+        })
+      );
     }
 
     // Subscribing can wait and be repeated. A publication waits for a while, and is never sent twice.
@@ -655,7 +665,7 @@ var hookbox = (function () {
         return;
       }
       this._stopTimers();
-      this._setState('refused', error);
+      this._setState('refused', { code: error.code, reason: error.msg });
       this._flush(entry => {
         entry.stop();
         entry.done(error);
@@ -687,8 +697,7 @@ var hookbox = (function () {
       this._watch(this._interval);
       const waiting = this._queue;
       for (const subscription of this.subscriptions.values()) {
-        const leaving = entry =>
-          entry.name === 'UNSUBSCRIBE' && entry.args.channel_name === subscription.channelName;
+        const leaving = entry => entry.name === 'UNSUBSCRIBE' && entry.args.channel_name === subscription.channelName;
         if (!waiting.some(leaving)) this._resubscribe(subscription);
       }
       this._queue = waiting.filter(aboutChannels).concat(waiting.filter(entry => !aboutChannels(entry)));
@@ -803,7 +812,7 @@ var hookbox = (function () {
       this._silent = false;
       if (link.reading) return;
       link.reading = true;
-      for (let end; this._link === link && (end = link.inbox.indexOf('\r\n')) >= 0; ) {
+      for (let end; this._link === link && (end = link.inbox.indexOf('\r\n')) >= 0;) {
         const line = link.inbox.slice(0, end);
         link.inbox = link.inbox.slice(end + 2);
         try {
@@ -889,9 +898,12 @@ var hookbox = (function () {
           if (!error) {
             if (subscription._recovering) this._recovered(subscription, {});
           } else if (passing(error)) {
-            this._env.setTimeout(() => {
-              if (this._link === link && !subscription.canceled) this._resubscribe(subscription, tries + 1);
-            }, backoff(this._env, tries + 1));
+            this._env.setTimeout(
+              () => {
+                if (this._link === link && !subscription.canceled) this._resubscribe(subscription, tries + 1);
+              },
+              backoff(this._env, tries + 1)
+            );
           } else {
             this._dropped(subscription, { channel_name: channelName, user: this.username, error });
           }

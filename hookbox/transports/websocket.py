@@ -17,6 +17,7 @@ from hookbox.protocol.disconnects import (
     INTERNAL,
     NEVER_CONNECTED,
     NO_PONG,
+    POLICY,
     TOO_MANY_PINGS,
     TOO_SLOW_MESSAGE,
     Disconnect,
@@ -121,8 +122,11 @@ class WebSocket(Owner):
             return False
         now = self._heard_at = self._clock.monotonic()
         self._pinged_at = 0.0
-        received = self._decode(data, now)
+        received, echo = self._decode(data, now)
         for item in received.items:
+            if item is Event.CLOSE:
+                self.outbox.put(echo)  # behind what the messages before it caused
+                return False
             if not self._handle(item):
                 return False
         if received.fault:
@@ -130,27 +134,32 @@ class WebSocket(Owner):
             return False
         return True
 
-    def _decode(self, data: bytes, now: float) -> Received:
+    def _decode(self, data: bytes, now: float) -> tuple[Received, bytes]:
+        """What some bytes hold, and the answer to a close frame among them; pings are answered at once."""
         codec = self._codec or self._codecs.take()
+        was_inside = codec.inside_message
         received = codec.receive(data)
-        for answer in codec.data_to_send():
-            if answer:
-                self.outbox.put(answer)
-        if codec.unfinished:
-            if received.items or not self._message_since:
-                self._message_since = now
-        else:
-            self._message_since = 0.0
-        if codec.reusable and received.fault is None:
+        answers = [answer for answer in codec.data_to_send() if answer]
+        echo = answers.pop() if Event.CLOSE in received.items else b""
+        for answer in answers:
+            self.outbox.put(answer)
+        self._time_message(codec, received, was_inside, now)
+        if codec.reusable:
             self._codec = None
             self._codecs.give_back(codec)
         else:
             self._codec = codec
-        return received
+        return received, echo
+
+    def _time_message(self, codec: ServerProtocol, received: Received, was_inside: bool, now: float) -> None:
+        """Note when the message that is under way began; pings between its fragments change nothing."""
+        if not codec.unfinished:
+            self._message_since = 0.0
+        elif not self._message_since or (received.items and not was_inside) or _has_message(received):
+            self._message_since = now
 
     def _handle(self, item: bytes | Event) -> bool:
-        if item is Event.CLOSE:
-            return False
+        """Handle one item; says whether to read on."""
         if self.closing is not None:
             return True
         if isinstance(item, bytes):
@@ -160,9 +169,10 @@ class WebSocket(Owner):
             self._heard_at = self._clock.monotonic()
         else:
             why = self._count_ping()
-        if why is not None:
-            self.close(why)
-        return True
+        if why is None:
+            return True
+        self.close(why)
+        return why.code != POLICY.code  # a flood is not decoded to its end
 
     def _count_ping(self) -> Disconnect | None:
         if self._pings is None:
@@ -211,8 +221,8 @@ class WebSocket(Owner):
             self.outbox.put(ping_frame())
 
     def _end(self) -> None:
-        self.road.gone()
         try:
+            self.road.gone()
             self._linger()
         finally:
             self.outbox.discard()
@@ -237,6 +247,10 @@ class WebSocket(Owner):
             self._sock.shutdown(how)
         except OSError:
             pass
+
+
+def _has_message(received: Received) -> bool:
+    return any(isinstance(item, bytes) for item in received.items)
 
 
 def _has_decrypted(sock: socket.socket) -> bool:

@@ -1,7 +1,17 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { afterEach, beforeEach, test } = require('node:test');
-const { Inbox, ManualClock, ScriptedServer, batch, hookbox, line, logOf, settled, socketClass } = require('./support.js');
+const {
+  Inbox,
+  ManualClock,
+  ScriptedServer,
+  batch,
+  hookbox,
+  line,
+  logOf,
+  settled,
+  socketClass,
+} = require('./support.js');
 
 let server;
 let clock;
@@ -11,7 +21,10 @@ beforeEach(async () => {
   clock = new ManualClock();
   connections = [];
   const kept = new Map();
-  globalThis.localStorage = { getItem: key => kept.get(key) || null, setItem: (key, value) => kept.set(key, String(value)) };
+  globalThis.localStorage = {
+    getItem: key => kept.get(key) || null,
+    setItem: (key, value) => kept.set(key, String(value)),
+  };
 });
 afterEach(async () => {
   for (const conn of connections) conn.disconnect();
@@ -43,7 +56,16 @@ async function elapse(ms) {
 
 const welcome = (id = 1, args = {}) =>
   line(id, 'CONNECTED', { name: 'ann', features: ['ack', 'recover', 'ping', 'close'], ping_interval: 25, ...args });
-const own = args => ({ channel_name: 'lobby', user: 'ann', history: [], state: {}, presence: [], offset: 0, epoch: 'e', ...args });
+const own = args => ({
+  channel_name: 'lobby',
+  user: 'ann',
+  history: [],
+  state: {},
+  presence: [],
+  offset: 0,
+  epoch: 'e',
+  ...args,
+});
 
 /** A connected client: { conn, log, reached, poll }, `poll` being the open comet request. */
 async function connected(options) {
@@ -84,7 +106,10 @@ test('a session begins with a handshake, CONNECT is sent and a stream opened', a
   assert.equal(conn.transport, 'comet');
   assert.ok(requests.every(({ method, credentials }) => method === 'POST' && credentials === 'include'));
   // text/plain needs no preflight
-  assert.deepEqual(requests.map(({ headers }) => headers), requests.map(() => undefined));
+  assert.deepEqual(
+    requests.map(({ headers }) => headers),
+    requests.map(() => undefined)
+  );
 });
 
 test('a stream carries many batches; the next one acknowledges them', async () => {
@@ -204,7 +229,13 @@ test('a send is repeated with the same id until it is acknowledged, and no other
   third.answer(200, '("OK")');
   const [[id, , text]] = JSON.parse((await server.next('send')).body);
   assert.equal(id, 3);
-  assert.deepEqual(text.split('\r\n').filter(Boolean).map(frame => JSON.parse(JSON.parse(frame)[2].payload)), [2, 3]);
+  assert.deepEqual(
+    text
+      .split('\r\n')
+      .filter(Boolean)
+      .map(frame => JSON.parse(JSON.parse(frame)[2].payload)),
+    [2, 3]
+  );
 });
 
 test('a send without an answer is repeated too', async () => {
@@ -308,7 +339,11 @@ test('answers that are empty at once do not make the client spin', async () => {
 
 test('answers that are no batches are failures', async () => {
   await connected().then(({ poll }) => poll.cut());
-  for (const [pause, answer] of [[250, 'alert(1)'], [500, '<html>'], [1000, '([[2']]) {
+  for (const [pause, answer] of [
+    [250, 'alert(1)'],
+    [500, '<html>'],
+    [1000, '([[2'],
+  ]) {
     await elapse(pause);
     (await server.next('comet')).answer(200, answer);
   }

@@ -201,7 +201,10 @@ test('with reconnect off a lost connection is final, as it was', async () => {
     await sockets.last.connected();
     await sockets.last.drop(code, code === 1006 ? '' : 'bye');
     await clock.advance(120000);
-    assert.deepEqual(log.filter(([event]) => /close|Lost/.test(event)), expected);
+    assert.deepEqual(
+      log.filter(([event]) => /close|Lost/.test(event)),
+      expected
+    );
     assert.deepEqual([conn.state, sockets.all.length], ['closed', 1]);
   }
 });

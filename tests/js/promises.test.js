@@ -5,7 +5,13 @@ const { line, scripted, settled } = require('./support.js');
 
 /** Whether a promise is settled by now, and how. */
 const outcome = promise =>
-  Promise.race([promise.then(value => ['kept', value], error => ['broken', error]), settled().then(() => ['open'])]);
+  Promise.race([
+    promise.then(
+      value => ['kept', value],
+      error => ['broken', error]
+    ),
+    settled().then(() => ['open']),
+  ]);
 
 async function connected(options) {
   const all = scripted(options);

@@ -245,7 +245,10 @@ test('a page that disconnects from inside any event is not reconnected', async (
     }
     const made = sockets.all.length;
     await clock.advance(600000);
-    assert.deepEqual([event, conn.state, clock.timers.length], [event, event === 'open' ? conn.state : 'closed', event === 'open' ? clock.timers.length : 0]);
+    assert.deepEqual(
+      [event, conn.state, clock.timers.length],
+      [event, event === 'open' ? conn.state : 'closed', event === 'open' ? clock.timers.length : 0]
+    );
     if (event !== 'open') assert.equal(sockets.all.length, made);
     conn.disconnect();
   }
@@ -258,6 +261,21 @@ test('a closed connection can be taken up again and recovers', async () => {
   await settled();
   conn.reconnect();
   await sockets.last.connected();
+  assert.deepEqual(sockets.last.frame('SUBSCRIBE').since, { epoch: 'e1', offset: 4 });
+});
+
+test('reconnect, as after a login, begins anew with the cookies of now and recovers', async () => {
+  document.cookie = 'sid=before';
+  const { conn, sockets, server } = await connected();
+  await server.subscribed('lobby', { offset: 4 });
+  const published = conn.publish('lobby', 1);
+  document.cookie = 'sid=after';
+  conn.reconnect();
+  await assert.rejects(published, { code: 'unacknowledged' });
+  assert.equal(server.closedWith, 1000);
+  assert.equal(sockets.all.length, 2);
+  await sockets.last.connected();
+  assert.equal(sockets.last.frame('CONNECT').cookie_string, 'sid=after');
   assert.deepEqual(sockets.last.frame('SUBSCRIBE').since, { epoch: 'e1', offset: 4 });
 });
 

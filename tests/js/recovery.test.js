@@ -47,16 +47,29 @@ test('D3 what could not be recovered is told, and the new position counts', asyn
 });
 
 test('after a reconnect the same object has the present history, presence and state', async () => {
-  const { server, subscription, conn, log } = await returned(3, { history_size: 5, presence: ['ann', 'bob'], state: { a: 1 } });
+  const { server, subscription, conn, log } = await returned(3, {
+    history_size: 5,
+    presence: ['ann', 'bob'],
+    state: { a: 1 },
+  });
   const subscribed = [];
   conn.onSubscribed = name => subscribed.push(name);
   const history = [['PUBLISH', { payload: 4, offset: 4 }]];
   await server.subscribed('lobby', {
-    offset: 4, recovered: true, missed: missedFrames(4), history, history_size: 9, presence: ['ann', 'eve'], state: { b: 2 },
+    offset: 4,
+    recovered: true,
+    missed: missedFrames(4),
+    history,
+    history_size: 9,
+    presence: ['ann', 'eve'],
+    state: { b: 2 },
   });
   assert.equal(conn.subscriptions.get('lobby'), subscription);
   assert.deepEqual(subscription.history, [['PUBLISH', { payload: 4, offset: 4 }]]);
-  assert.deepEqual([subscription.historySize, subscription.presence, subscription.state], [9, ['ann', 'eve'], { b: 2 }]);
+  assert.deepEqual(
+    [subscription.historySize, subscription.presence, subscription.state],
+    [9, ['ann', 'eve'], { b: 2 }]
+  );
   assert.deepEqual([subscribed, log.of('recovered').length], [[], 1]);
 });
 
@@ -92,7 +105,10 @@ test('what the server held back and then sends with the channel is heard', async
   await server.publish('lobby', 7);
   assert.deepEqual(heard, [4, 5, 6, 7]);
   await server.subscribed('lobby', { offset: 9, recovered: false });
-  assert.deepEqual(log.of('recovered').map(([, , info]) => info.recovered), [true, true, false]);
+  assert.deepEqual(
+    log.of('recovered').map(([, , info]) => info.recovered),
+    [true, true, false]
+  );
 });
 
 test('a cut during the recovery asks again for the same', async () => {
@@ -184,7 +200,15 @@ test('D3 with the cable cut 500 times every publication is heard once, in order,
   }
 
   function answer({ since }) {
-    const own = { channel_name: 'lobby', user: 'ann', history: [], state: {}, presence: [], ...channel, kept: undefined };
+    const own = {
+      channel_name: 'lobby',
+      user: 'ann',
+      history: [],
+      state: {},
+      presence: [],
+      ...channel,
+      kept: undefined,
+    };
     if (since) {
       const first = channel.kept.length ? channel.kept[0].offset : channel.offset + 1;
       own.recovered = since.offset >= first - 1;
@@ -199,7 +223,7 @@ test('D3 with the cable cut 500 times every publication is heard once, in order,
     let stream = random() < 0.5 ? answer({}) + publish() : '';
     stream += answer(server.frame('SUBSCRIBE')) + publish() + publish() + publish();
     const end = random() < 0.3 ? stream.length : Math.floor(random() * stream.length);
-    for (let at = 0; at < end; ) {
+    for (let at = 0; at < end;) {
       const size = Math.min(end - at, 1 + Math.floor(random() * 200));
       await server.raw(stream.slice(at, at + size));
       at += size;

@@ -274,4 +274,16 @@ class ScriptedServer {
 const batch = (...packets) => `(${JSON.stringify(packets)})\n`;
 const line = (id, name, args) => `${JSON.stringify([id, name, args])}\r\n`;
 
-module.exports = { BUILD, Inbox, ManualClock, ScriptedServer, batch, hookbox, line, logOf, scripted, settled, socketClass };
+module.exports = {
+  BUILD,
+  Inbox,
+  ManualClock,
+  ScriptedServer,
+  batch,
+  hookbox,
+  line,
+  logOf,
+  scripted,
+  settled,
+  socketClass,
+};

@@ -1,0 +1,93 @@
+"""A real server for each module that wants one, and what must hold whatever was done to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from hookbox.testing import DEADLINE, HookboxProcess, ScriptedApp
+
+
+@pytest.fixture(scope="module")
+def hookbox(request):
+    """A server for the module, with the settings of its SETTINGS; at its end the log must be clean."""
+    with HookboxProcess(**getattr(request.module, "SETTINGS", {})) as process:
+        yield process
+        assert_clean(process)
+
+
+@pytest.fixture
+def app(hookbox):
+    """The application of the module's server, forgetful between tests."""
+    yield hookbox.app
+    hookbox.app.forget()
+
+
+@pytest.fixture
+def start(request):
+    """Starts a server with settings of its own, ended with the test."""
+    started = []
+
+    def begin(**settings):
+        process = HookboxProcess(**settings)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.process.poll() is None:
+            assert_clean(process)
+        process.__exit__()
+
+
+def assert_clean(process):
+    """Nothing went wrong inside the server."""
+    assert process.process.poll() is None, "the server ended"
+    log = process.log
+    assert "Traceback" not in log, log
+    assert not re.search(r"^\S+ \S+ ERROR ", log, re.MULTILINE), log
+
+
+class Watch:
+    """What a server process holds now."""
+
+    def __init__(self, process):
+        self.pid = process.process.pid
+
+    @property
+    def sockets(self):
+        """Open sockets."""
+        links = []
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                links.append(os.readlink(entry))
+            except FileNotFoundError:
+                pass
+        return sum(link.startswith("socket:") for link in links)
+
+    @property
+    def resident(self):
+        """Resident bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+
+@pytest.fixture
+def watch(hookbox):
+    return Watch(hookbox)
+
+
+def eventually(check, seconds=DEADLINE, what=""):
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < until, what or "it did not come true in time"
+        time.sleep(0.01)
+    return found
+
+
+__all__ = ["ScriptedApp", "Watch", "assert_clean", "eventually"]
