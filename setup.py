@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hookbox", "hookbox.*"]),
     package_data={
-        "hookbox": ["py.typed", "js/*.js", "js/*.mjs", "js/*.ts", "js/*.mts", "web/demo_page/*"],
+        "hookbox": ["py.typed", *(f"**/*.{kind}" for kind in ("js", "mjs", "ts", "mts", "html", "css"))],
     },
     entry_points={"console_scripts": ["hookbox = hookbox.__main__:main"]},
     install_requires=[

@@ -159,13 +159,13 @@ def dev(sources: Sources, effective: Effective) -> int:
     """Run the server without any application: every webhook is allowed, a demo page is served."""
     from secrets import token_urlsafe
 
-    from hookbox.web.demo import DevGate
+    from hookbox.web.demo import DemoApplication
 
     if not effective.settings.api_security_token:
         sources = Sources({**sources.flags, "api_security_token": [token_urlsafe(12)]}, sources.environ)
         effective = sources.read()
     print(_banner(effective.settings), file=sys.stderr, end="", flush=True)
-    return serve(sources, effective, DevGate())
+    return serve(sources, effective, DemoApplication())
 
 
 def _banner(settings: Settings) -> str:

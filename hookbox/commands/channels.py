@@ -90,7 +90,7 @@ def _require_absent(site: Site, name: ChannelName) -> None:
 def _open(site: Site, name: ChannelName, change: ChannelChange) -> Channel:
     _require_absent(site, name)
     site.broker.open(name)
-    channel = Channel(name, dump(name), change.options, site.hub.history_budget, site.settings.history_bytes)
+    channel = Channel(name, dump(name), DEFAULTS, site.hub.history_budget, site.settings.history_bytes)
     site.hub.channels[name] = channel
     _apply(site, channel, change)
     return channel
@@ -111,10 +111,9 @@ def _apply(site: Site, channel: Channel, change: ChannelChange) -> StateChange:
     if change.history is not None:
         history = [Remembered(dump([entry.kind, _stamped(site, entry)]), now) for entry in change.history]
     polling_before = channel.options.polling
-    presence_before = channel.options.presenceful, channel.options.server_user_presence
+    watched_before = watched(channel)
     changed = channel.apply(change, history, now)
-    if presence_before != (channel.options.presenceful, channel.options.server_user_presence):
-        channel.presence_text = ""
+    site.hub.watch(channel, watched_before, watched(channel))
     if channel.options.polling != polling_before:
         from hookbox.commands.polling import restart
 
@@ -135,9 +134,8 @@ def watched(channel: Channel) -> tuple[str, ...]:
 
 def tell_online(site: Site, user: User, online: bool) -> None:
     """Note in the state of every channel that watches the user whether it is online."""
-    for channel in list(site.hub.channels.values()):
-        if user.name in watched(channel):
-            tell_state(site, channel, channel.change_state({user.name: online}))
+    for channel in tuple(site.hub.watchers.get(user.name, ())):
+        tell_state(site, channel, channel.change_state({user.name: online}))
 
 
 def tell_state(site: Site, channel: Channel, change: StateChange) -> None:
@@ -183,6 +181,7 @@ def close(site: Site, channel: Channel) -> None:
         return
     del site.hub.channels[channel.name]
     site.broker.close(channel.name)
+    site.hub.watch(channel, watched(channel), ())
     channel.options = DEFAULTS
     from hookbox.commands.polling import restart
 

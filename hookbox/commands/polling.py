@@ -108,6 +108,9 @@ class Poller:
         except HookboxError as error:
             self._failures += 1
             logger.warning("polling for channel %s failed: %s", self._channel.name, error)
+        except Exception:
+            self._failures += 1
+            logger.exception("polling for channel %s failed", self._channel.name)
         if self._lives:
             self._again(pause(self._polling.interval, self._failures))
 

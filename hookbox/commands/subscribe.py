@@ -91,7 +91,7 @@ def _begin(
 ) -> None:
     """Begin a subscription: nothing here waits, so no publication can fall into a gap."""
     now = site.timestamp()
-    others = tuple(channel.listeners)
+    others = tuple(channel.listeners) if channel.options.presenceful else ()
     channel.add(user)
     if user.options.per_connection_subscriptions:
         for connection in [asker] if asker is not None else user.connections:

@@ -38,6 +38,14 @@ class SetCookie:
     raw: str = field(repr=False)
 
 
+def fits_header(text: str) -> bool:
+    """Whether a text may be part of a header's value: no control characters, no lone surrogates.
+
+    Source: RFC 9110 section 5.5.
+    """
+    return not _unfit(text)
+
+
 def read_cookies(text: str) -> dict[str, str]:
     """Read the value of a Cookie header, or of `document.cookie`.
 
@@ -68,7 +76,7 @@ def merge(request: str, script: str, kept: Mapping[str, str | None], only: str |
     parts += [(name, part) for name, part in _parts(script) if name and name not in present]
     merged = _replaced(parts, kept) if kept else parts
     text = "; ".join([part for name, part in merged if only is None or name == only])
-    if _unfit(text):
+    if not fits_header(text):
         raise ProtocolError("bad_frame", "Invalid cookie: control characters")
     return text
 
@@ -83,7 +91,7 @@ def read_set_cookie(value: str, now: float = LONG_AGO) -> SetCookie:
     Raises:
         ValueError: no name, or it holds a control character.
     """
-    if _unfit(value):
+    if not fits_header(value):
         raise ValueError("control character in Set-Cookie")
     pair, *rest = value.split(";")
     name, equals, content = pair.partition("=")

@@ -21,6 +21,18 @@ class Hub:
         self.users: dict[UserName, User] = {}
         self.connections: dict[ConnectionId, Connection] = {}
         self.history_budget = history_budget
+        self.watchers: dict[str, set[Channel]] = {}
+        """By user name, the channels whose state tells whether that user is online."""
+
+    def watch(self, channel: Channel, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """Note that a channel watches other users than before."""
+        for name in before:
+            channels = self.watchers.get(name, set())
+            channels.discard(channel)
+            if not channels:
+                self.watchers.pop(name, None)
+        for name in after:
+            self.watchers.setdefault(name, set()).add(channel)
 
     def attach(self, connection: Connection, name: UserName) -> User:
         """Give a connection to the user of that name, who begins to exist if need be."""

@@ -35,6 +35,8 @@ STREAM_BYTES: Final = 1_048_576
 """Raw bytes after which a stream ends, so that what stands between recycles its buffers."""
 UNCONFIRMED_SHARE: Final = 4
 """A stream ends when the client has this part of its outbox unconfirmed: its next request confirms."""
+LINGER_SECONDS: Final = 10.0
+"""How long a closed session is kept for a client that knows of the end, in case it missed the answer."""
 POLL_SECONDS: Final = 0.5
 POLL_BURST_SECONDS: Final = 5.0
 
@@ -224,6 +226,8 @@ class CometSession:
             NotFound: the session was closed, and the client has everything.
         """
         self._release()
+        if self.closing is not None:
+            self._forget_soon()
         if len(self.outbox.packets):
             return self.outbox.packets.show()
         self._require_open()
@@ -298,12 +302,20 @@ class CometSession:
     # the end
 
     def leave(self) -> None:
-        """The client has closed: what it sent before is still handled. Safe to repeat."""
+        """The client closes: what it sent before is still handled. Safe to repeat."""
         self._incoming.ended = True
         if not self._inbox and not self._at_work:
             self.road.gone()
-        if self.closing is None:
-            self._end(NORMAL)
+        if self.closing is not None:
+            self._sessions.forget(self)
+            return
+        self._end(NORMAL)
+        self._forget_soon()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is closed and the client was told all; only a lost answer may be asked for again."""
+        return self.closing is not None and self.outbox.packets.last_shown == self.outbox.packets.next_id - 1
 
     def close(self, why: Disconnect) -> None:
         """Begin to end the session, after what is queued. Never blocks; a second call does nothing."""
@@ -317,6 +329,9 @@ class CometSession:
         self._forget_at = self._sessions.clock.monotonic() + self.variables.idle_limit
         self.outbox.seal()
         self._wake()
+
+    def _forget_soon(self) -> None:
+        self._forget_at = min(self._forget_at, self._sessions.clock.monotonic() + LINGER_SECONDS)
 
     def _fail(self, why: Disconnect) -> None:
         """Free the outbox at once; the goodbye takes its place."""

@@ -31,10 +31,12 @@ class Batch:
         items: the queue; not changed afterwards.
     """
 
-    __slots__ = ("_shared", "_templates", "items")
+    __slots__ = ("_shared", "_templates", "items", "size")
 
     def __init__(self, items: list[EncodedFrame | bytes]) -> None:
         self.items = items
+        self.size = sum(map(size_of, items))
+        """Bytes it takes on the wire, about."""
         self._shared: dict[int, tuple[bytes, int]] = {}
         self._templates: dict[int, list[bytes]] = {}
 
@@ -122,6 +124,7 @@ class Flusher:
         self.waiting: dict[Outbox, int] = {}
         """Bytes held by each outbox whose connection does not take them now."""
         self.waiting_total = 0
+        self._relieving = False
         self.batch = Batch([])
 
     @property
@@ -151,10 +154,22 @@ class Flusher:
         self.waiting_total += size - self.waiting.pop(outbox, 0)
         if size:
             self.waiting[outbox] = size
+        if self.waiting_total > self._total_limit and not self._relieving:
+            self._relieving = True
+            try:
+                self._relieve()
+            finally:
+                self._relieving = False
+
+    def _relieve(self) -> None:
+        """End the connections that hold most; one that frees nothing when told goes at once."""
         while self.waiting_total > self._total_limit and self.waiting:
             fullest = max(self.waiting, key=self.waiting.__getitem__)
-            self.waiting_total -= self.waiting.pop(fullest)
+            held = self.waiting[fullest]
             fullest.overloaded()
+            if self.waiting.get(fullest, 0) >= held:
+                _end(fullest)
+                self.waiting_total -= self.waiting.pop(fullest, 0)
 
     def _schedule(self) -> None:
         rest = self._rested_at - self._now()
@@ -171,13 +186,20 @@ class Flusher:
                 outbox.flush()
             except Exception:
                 logger.exception("flushing an outbox failed, its connection ends")
-                outbox.queue.clear()
-                outbox.broken()
+                _end(outbox)
         self.batch = Batch([])
         ended = self._now()
         took = ended - began
         if took > WORTH_WAITING:
             self._rested_at = ended + min(took / 2, LONGEST_REST)
+
+
+def _end(outbox: Outbox) -> None:
+    outbox.queue.clear()
+    try:
+        outbox.broken()
+    except Exception:
+        logger.exception("ending a connection failed")
 
 
 class Outbox:

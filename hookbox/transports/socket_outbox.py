@@ -16,6 +16,9 @@ from hookbox.transports.outbox import Batch, Flusher, Outbox, encode, size_of
 
 WRITE = 2
 RESEND_BYTES = 65_536
+BURST_BYTES = 4 * RESEND_BYTES
+"""Bytes beyond which a queue of several frames leaves in pieces: what the kernel leaves over of one piece
+is this connection's own, while frames that wait are shared with all others."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -26,7 +29,7 @@ class SocketOutbox(Outbox):
         flusher: shared by all connections.
         sock: a non-blocking socket to which nobody else writes.
         clock: for `stalled_at`.
-        limits: bytes and frames that may wait while the kernel takes nothing.
+        limits: bytes and frames that may wait behind the piece of which the kernel has taken a part.
         owner: told when the peer is gone, reads too slowly, or has taken the last byte.
     """
 
@@ -55,7 +58,7 @@ class SocketOutbox(Outbox):
         self._limits = limits
         self._owner = owner
         self._watcher: Any = None
-        self._partial = b""
+        self._partial: bytes | memoryview = b""
         self._backlog: list[EncodedFrame | bytes] | None = None
         self._on_drained: Callable[[], None] | None = None
         self.dead = False
@@ -75,6 +78,9 @@ class SocketOutbox(Outbox):
         batch = self.flusher.batch
         if batch.items != queue:
             batch = self.flusher.batch = Batch(queue.copy())
+        if batch.size > BURST_BYTES and len(queue) > 1:
+            self._send_in_pieces()
+            return
         data, self.next_id = batch.encode(self.next_id)
         queue.clear()
         try:
@@ -85,7 +91,7 @@ class SocketOutbox(Outbox):
             self.broken()
             return
         if sent != len(data):
-            self._stall(data[sent:])
+            self._stall(memoryview(data)[sent:])
         elif self._on_drained is not None:
             self._on_drained()
 
@@ -95,11 +101,23 @@ class SocketOutbox(Outbox):
         self._backlog.extend(self.queue)
         self._account(self.waiting_bytes + sum(map(size_of, self.queue)))
         self.queue.clear()
+        self._look_at_limits()
+
+    def _look_at_limits(self) -> None:
+        if self._backlog is None or self.closed:
+            return
         most_bytes, most_frames = self._limits
-        if self.waiting_bytes > most_bytes or len(self._backlog) > most_frames:
+        if self.waiting_bytes - len(self._partial) > most_bytes or len(self._backlog) > most_frames:
             self._owner.overfull(SLOW_CONSUMER)
 
-    def _stall(self, rest: bytes) -> None:
+    def _send_in_pieces(self) -> None:
+        self._backlog = self.queue.copy()
+        self.queue.clear()
+        self._stall(b"")
+        self._resume()
+        self._look_at_limits()
+
+    def _stall(self, rest: bytes | memoryview) -> None:
         self._partial = rest
         self._watcher = get_hub().loop.io(self._sock.fileno(), WRITE)
         self._watcher.start(self._resume)
@@ -111,7 +129,7 @@ class SocketOutbox(Outbox):
         try:
             while self._partial or self._backlog:
                 if not self._partial:
-                    self._partial = self._next_piece()
+                    self._partial = memoryview(self._next_piece())
                 sent = self._send(self._partial)
                 self._partial = self._partial[sent:]
                 self.stalled_at = self._clock.monotonic()

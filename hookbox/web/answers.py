@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import logging
 from typing import Final
 
 from hookbox.core.values import JSONObject
@@ -10,7 +10,9 @@ from hookbox.errors import CommandRefused, EngineError, HookboxError
 from hookbox.protocol.json_text import dump
 from hookbox.web.bodies import Unreadable
 from hookbox.web.caller import RateExceeded
-from hookbox.web.lean import STATUS_LINES, Answer, Headers
+from hookbox.web.lean import STATUS_LINES, Answer, Headers, new_request_id
+
+logger = logging.getLogger(__name__)
 
 OK: Final = "200 OK"
 HEADERS: Final[Headers] = [
@@ -59,14 +61,11 @@ def answer(status: str, text: str, *headers: tuple[str, str]) -> Answer:
     return Answer(status, [*HEADERS, ("Content-Length", str(len(body))), *headers], body)
 
 
-def no(error: HookboxError, request_id: str = "") -> Answer:
-    """The answer for an error: status 200 for whatever was understood, but for limits and breakdowns.
-
-    Args:
-        error: why not.
-        request_id: by which the log knows the request; one is made up without it.
-    """
-    extra = [("X-Request-ID", request_id or secrets.token_hex(8))]
+def no(error: HookboxError) -> Answer:
+    """The answer for an error: status 200 for whatever was understood, but for limits and breakdowns."""
+    request_id = new_request_id()
+    logger.info("a call was refused: %s, request %s", error.code, request_id)
+    extra = [("X-Request-ID", request_id)]
     status = 200
     if isinstance(error, Unreadable):
         status = error.status

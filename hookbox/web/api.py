@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,8 +15,6 @@ from hookbox.web.caller import Callers, Parts
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, LeanBottle
 from hookbox.web.methods import BY_NAME, METHODS, Method
 from hookbox.web.openapi import describe, list_methods
-
-logger = logging.getLogger(__name__)
 
 PREFIXES: Final = ("/web/", "/rest/")
 BARE: Final = ("publish", "subscribe", "channel_info", "set_channel_options")
@@ -98,7 +95,7 @@ class Door:
         try:
             return self._call(environ, *self._read(environ))
         except HookboxError as error:
-            return no(error, environ.get("hookbox.request_id", ""))
+            return no(error)
 
     def bare(self, environ: Environ) -> Answer:
         """Answer a call at a path that it may share with the hub."""
@@ -108,7 +105,7 @@ class Door:
                 return self._hub(environ, in_body)
             return self._call(environ, in_body, in_query)
         except HookboxError as error:
-            return no(error, environ.get("hookbox.request_id", ""))
+            return no(error)
 
     def _read(self, environ: Environ) -> tuple[Given | None, Given | None]:
         """What the body gives and what the query gives; None for one that is empty."""
@@ -156,7 +153,7 @@ def _nothing_there(environ: Environ, name: str) -> Answer:
     else:
         allow = "GET, HEAD, POST" if method.reads else "POST"
         error = Unreadable(405, "method_not_allowed", f"{name} takes {allow}", allow)
-    return no(error, environ.get("hookbox.request_id", ""))
+    return no(error)
 
 
 def _excuse(environ: Environ, status: int, allow: str) -> Answer:
@@ -164,4 +161,4 @@ def _excuse(environ: Environ, status: int, allow: str) -> Answer:
         return answer(STATUS_LINES[500], refusal("internal error", "internal"))
     words = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", f"takes {allow}")}
     code, message = words.get(status, ("bad_request", "bad request"))
-    return no(Unreadable(status, code, message, allow), environ.get("hookbox.request_id", ""))
+    return no(Unreadable(status, code, message, allow))

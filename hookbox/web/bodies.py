@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from binascii import a2b_qp
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from hookbox.core.values import JSON
 from hookbox.errors import HookboxError
@@ -107,24 +108,34 @@ def read_form(text: bytes) -> dict[str, JSON]:
 
     Source: WHATWG URL, "application/x-www-form-urlencoded parsing"; stricter about UTF-8.
     """
+    parts = text.split(b"&", MOST_FIELDS)
+    if len(parts) > MOST_FIELDS:
+        raise Unreadable(400, "bad_request", f"more than {MOST_FIELDS} fields")
+    fields: dict[str, JSON] = {}
     try:
-        parts = text.decode().split("&", MOST_FIELDS)
-        if len(parts) > MOST_FIELDS:
-            raise Unreadable(400, "bad_request", f"more than {MOST_FIELDS} fields")
-        fields: dict[str, JSON] = {}
         for part in parts:
-            name, _, value = part.partition("=")
+            name, _, value = part.partition(b"=")
             if name:
-                fields[_unescape(name)] = _unescape(value)
+                fields[unescape(name).decode()] = unescape(value).decode()
     except UnicodeDecodeError:
         raise Unreadable(400, "bad_request", "the form is not UTF-8") from None
     return fields
 
 
-def _unescape(text: str) -> str:
-    if "+" in text:
-        text = text.replace("+", " ")
-    return unquote(text, errors="strict") if "%" in text else text
+def unescape(text: bytes) -> bytes:
+    """Undo the escapes of a form: `+` for a blank, `%` before two hexadecimal digits."""
+    if b"+" in text:
+        text = text.replace(b"+", b" ")
+    escapes = text.count(b"%")
+    if not escapes:
+        return text
+    if b"=" not in text and b"\n" not in text and b"\r" not in text:
+        # Quoted-printable has the same escapes behind another sign, and its reader is written in C.
+        # It is lenient about malformed ones, which then leave more bytes than the good ones would.
+        plain = a2b_qp(text.replace(b"%", b"="))
+        if len(plain) == len(text) - 2 * escapes:
+            return plain
+    return unquote_to_bytes(text)
 
 
 def _read_json(body: bytes, depth: int) -> dict[str, JSON]:

@@ -14,7 +14,6 @@ from hookbox.core.limits import Bucket
 from hookbox.engine.base import Position
 from hookbox.errors import EngineError, HookboxError, LimitReached
 
-CONGESTED_SECONDS = 1
 QUERY_REFUSAL = (
     "a token in the query string is not accepted, because it ends up in logs: send it as "
     "Authorization: Bearer, or in the body; the setting allow_query_token allows it"
@@ -37,8 +36,6 @@ class RateExceeded(LimitReached):
 
 class Congested(EngineError):
     """Subscribers read so slowly that publishing has to wait."""
-
-    retry_after = CONGESTED_SECONDS
 
 
 class BadToken(HookboxError):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from hookbox.checks import check_together
 from hookbox.core.values import JSON
 from hookbox.errors import ConfigError
 from hookbox.settings import ABOUT, Group, Settings
 from hookbox.sources import KINDS, nearest, read_value
 from hookbox.web.bodies import Given
 from hookbox.web.params import BadParameter, decode_loosely
+from hookbox.webhooks.calls import Calls
 
 CHANGEABLE: Final = tuple(
     item.name
@@ -56,9 +56,11 @@ def read_changes(settings: Settings, given: Mapping[str, JSON]) -> dict[str, Any
         raise BadParameter("api_security_token must keep a token; the API could not be called any more")
     try:
         changes = {name: read_value(name, value, name) for name, value in given.items()}
-        check_together(replace(settings, **changes))
+        Calls(replace(settings, **changes))
     except ConfigError as error:
         raise BadParameter(str(error)) from None
+    except ValueError:
+        raise BadParameter("these settings do not make the URL of an application") from None
     return changes
 
 

@@ -10,7 +10,7 @@ import bottle
 
 from hookbox.web.api import body_limit, make_api, serves
 from hookbox.web.comet import add_comet_routes
-from hookbox.web.demo import DevGate, add_demo
+from hookbox.web.demo import DemoApplication, add_demo
 from hookbox.web.http import HttpServer, Visit, WsgiApp
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.pages import make_pages
@@ -38,7 +38,7 @@ def make_doors(server: Server) -> list[HttpServer]:
         counts=server.counts,
     )
     pages = make_pages(server.site)
-    if isinstance(server.site.app, DevGate):
+    if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     if settings.api_address is None:
         return [_door(server, settings.address, by_path(transports, pages, api), public=True)]

@@ -15,7 +15,7 @@ from hookbox.commands.publish import publish_from_app
 from hookbox.commands.site import Cause
 from hookbox.core.names import read_channel_name
 from hookbox.core.user import User
-from hookbox.core.values import JSON, JSONObject
+from hookbox.core.values import JSON, ChannelName, JSONObject
 from hookbox.engine.base import Position
 from hookbox.errors import HookboxError, NotFound
 from hookbox.protocol.json_text import dump, load
@@ -49,7 +49,7 @@ def _cause(caller: Caller, send_hook: bool, user: User | None = None) -> Cause:
 
 def publish(
     caller: Caller,
-    channel_name: str,
+    channel_name: ChannelName,
     payload: str,
     originator: str | None,
     send_hook: bool,
@@ -71,17 +71,16 @@ def publish(
 
 
 def _publish_once(
-    caller: Caller, channel_name: str, payload: str, originator: str | None, send_hook: bool
+    caller: Caller, channel_name: ChannelName, payload: str, originator: str | None, send_hook: bool
 ) -> Position | None:
     site = caller.site
-    name = read_channel_name(channel_name)
-    channel = site.hub.channels.get(name)
+    channel = site.hub.channels.get(channel_name)
     if channel is None:
         if site.settings.ignore_missing_channel:
             return None
-        raise NotFound(f"channel {name} does not exist")
+        raise NotFound(f"channel {channel_name} does not exist")
     if send_hook:
-        return administer.publish_asking(site, name, payload, originator)
+        return administer.publish_asking(site, channel_name, payload, originator)
     return publish_from_app(site, channel, payload, originator)
 
 
@@ -99,7 +98,9 @@ def publish_multi(
     names = list(dict.fromkeys(channel_names))
     for name in breathing(names):
         try:
-            text = success(publish(caller, name, payload, originator, send_hook, idempotency_key))
+            text = success(
+                publish(caller, read_channel_name(name), payload, originator, send_hook, idempotency_key)
+            )
         except HookboxError as error:
             text = failure(error)
             failed += 1
@@ -135,10 +136,11 @@ def message(caller: Caller, sender_name: str, recipient_name: str, payload: str,
     return NOTHING
 
 
-def create_channel(caller: Caller, channel_name: str, send_hook: bool, options: Mapping[str, JSON]) -> Result:
+def create_channel(
+    caller: Caller, channel_name: ChannelName, send_hook: bool, options: Mapping[str, JSON]
+) -> Result:
     """Create a channel."""
-    name = read_channel_name(channel_name)
-    channels.create(caller.site, _cause(caller, send_hook), name, options)
+    channels.create(caller.site, _cause(caller, send_hook), channel_name, options)
     return NOTHING
 
 

@@ -153,15 +153,17 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if not rules.proxy.trusts(self.peer):
             for name in ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"):
                 headers.pop(name, None)
-        origin = headers.get("HTTP_ORIGIN")
-        if not rules.origin.allows(origin, head.host, headers.get("HTTP_SEC_FETCH_SITE")):
-            raise BadRequest(403, "origin not allowed; list it with --origin")
         environ = self.server.get_environ()
         environ.update(headers)
         path, prefix = head.path, rules.prefix
         if prefix and (path == prefix or path.startswith(prefix + "/")):
             path = path[len(prefix) :] or "/"
             environ["SCRIPT_NAME"] = prefix
+        origin = headers.get("HTTP_ORIGIN")
+        if uses_cookies(path) and not rules.origin.allows(
+            origin, head.host, headers.get("HTTP_SEC_FETCH_SITE")
+        ):
+            raise BadRequest(403, "origin not allowed; list it with --origin")
         environ["REQUEST_METHOD"] = head.method
         environ["PATH_INFO"] = path
         environ["QUERY_STRING"] = head.query
@@ -333,6 +335,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             method, path = (self._head.method, self._head.raw_path) if self._head else ("-", "-")
             duration = time.monotonic() - self._began
             record(Visit(self.client_ip, method, path, status, sent, duration))
+
+
+def uses_cookies(path: str) -> bool:
+    """Whether a path acts for the user of a browser, so that the page's origin has to be allowed."""
+    return path.startswith(("/ws", "/csp"))
 
 
 def check_upgrade(head: RequestHead) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
@@ -32,6 +33,11 @@ Excuse: TypeAlias = Callable[[Environ, int, str], Answer]
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
+def new_request_id() -> str:
+    """Goes into the log and to the client, so that the one can be found by the other."""
+    return secrets.token_hex(8)
+
+
 class LeanBottle(bottle.Bottle):  # type: ignore[misc]  # Bottle has no types
     """A Bottle whose handlers take the WSGI environ and return an `Answer`.
 
@@ -56,7 +62,9 @@ class LeanBottle(bottle.Bottle):  # type: ignore[misc]  # Bottle has no types
             allow = error.get_header("Allow", "")
             status, headers, body = self._excuse(environ, error.status_code, allow)
         except Exception:
-            logger.exception("a request's handler failed")
+            request_id = new_request_id()
+            logger.exception("a handler failed, request %s", request_id)
             status, headers, body = self._excuse(environ, 500, "")
+            headers = [*headers, ("X-Request-ID", request_id)]
         start_response(status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

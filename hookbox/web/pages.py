@@ -21,6 +21,7 @@ CLIENT_FILES: Final[Mapping[str, str]] = {
     "hookbox.min.js": SCRIPT,
     "hookbox.mjs": SCRIPT,
     "hookbox.d.ts": TEXT,
+    "hookbox.d.mts": TEXT,
 }
 COMPRESSED: Final = "hookbox.min.js"
 """Also served ready-made with `.gz` behind its name, where old pages look for it."""

@@ -76,12 +76,12 @@ class Param:
         """
         values = given.values
         value = values.get(self.name)
-        if value is None:
+        if value is None and self.aliases:
             value = next((values[name] for name in self.aliases if name in values), None)
-            if value is None and self.required:
+        if value is None:
+            if self.required:
                 raise BadParameter(f"{self.name} required")
-            if value is None:
-                return self.default
+            return self.default
         if given.coded:
             return self.kind.from_text(self.name, value, depth)
         return self.kind.from_json(self.name, value, depth)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from gevent import ssl
 from gevent.timeout import Timeout
@@ -20,12 +19,14 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from hookbox.clock import Clock
+from hookbox.core.cookies import fits_header
 from hookbox.errors import BadAnswer
-from hookbox.webhooks.answer import FIELDS, AnswerReader
+from hookbox.webhooks.answer import AnswerReader
 from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool, Target
 
 RECEIVE = 16 * 1024  # bytes asked for at once
-MOST_URLS = 256  # prepared heads kept
+MOST_HEADS = 256  # kept, one for each method and URL
+CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)  # by the other side
 
 
 class ClosedUnanswered(exceptions.ConnectionError):
@@ -118,7 +119,7 @@ class LeanAdapter(BaseAdapter):
         self._dialer = dialer
         self._clock = clock
         self._pools: dict[Target, Pool] = {}
-        self._heads: dict[str, tuple[Target, str]] = {}
+        self._heads: dict[tuple[str | None, str | None], tuple[Target, str]] = {}
         self._busy: set[Connection] = set()
 
     @property
@@ -190,14 +191,14 @@ class LeanAdapter(BaseAdapter):
             connection.close()
 
     def _head(self, request: PreparedRequest) -> tuple[Target, str]:
-        url = request.url or ""
-        found = self._heads.get(url)
+        key = (request.method, request.url)
+        found = self._heads.get(key)
         if found is None:
-            if len(self._heads) >= MOST_URLS:
+            if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            host = urlsplit(url).netloc.rpartition("@")[2]
-            head = f"{request.method} {request.path_url} HTTP/1.1\r\nHost: {host}\r\n"
-            found = self._heads[url] = (Target.of(url), head)
+            target = Target.of(request.url or "")
+            head = f"{request.method} {request.path_url} HTTP/1.1\r\nHost: {target.authority}\r\n"
+            found = self._heads[key] = (target, head)
         return found
 
     def _exchange(self, target: Target, data: bytes, connect_timeout: float) -> AnswerReader:
@@ -231,7 +232,7 @@ class LeanAdapter(BaseAdapter):
 def _send(connection: Connection, data: bytes) -> bool:
     try:
         connection.sock.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
+    except CLOSED:
         return False  # an answer may have come before the application stopped listening
     return True
 
@@ -241,7 +242,7 @@ def _receive(connection: Connection, reader: AnswerReader) -> None:
     while not reader.done:
         try:
             data = connection.sock.recv(RECEIVE)
-        except ConnectionError as error:
+        except CLOSED as error:
             if received:
                 raise BadAnswer("connection reset in the middle of it") from error
             data = b""
@@ -256,9 +257,9 @@ def _receive(connection: Connection, reader: AnswerReader) -> None:
 
 def _serialize(head: str, request: PreparedRequest) -> bytes:
     lines = [f"{name}: {value}" for name, value in request.headers.items()]
-    fields = "\r\n".join(lines)
-    if fields.count("\n") != len(lines) - 1 or not FIELDS.fullmatch(fields):
+    if not fits_header("".join(lines)):
         raise exceptions.InvalidHeader("a header with a line break or another control character")
+    fields = "\r\n".join(lines)
     body = request.body or b""
     return f"{head}{fields}\r\n\r\n".encode() + (body.encode() if isinstance(body, str) else body)
 

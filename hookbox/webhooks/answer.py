@@ -16,7 +16,7 @@ MOST_HEAD = 32 * 1024  # bytes of everything before the body, interim answers in
 MOST_FIELDS = 100
 MOST_CHUNK_LINE = 256  # bytes
 
-FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*(?:\r\n|\Z))*")
+_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*(?:\r\n|\Z))*")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
@@ -115,7 +115,7 @@ class AnswerReader:
         return version
 
     def _read_fields(self, text: str) -> dict[str, str]:
-        if not FIELDS.fullmatch(text):
+        if not _FIELDS.fullmatch(text):
             raise BadAnswer("malformed header")
         lines = text.split("\r\n") if text else []
         if len(lines) > MOST_FIELDS:

@@ -86,7 +86,8 @@ class Calls:
         base = Target(scheme, host, settings.cbport)
         parts = [settings.cbpath.strip("/"), getattr(settings, f"cb_{action}", action).strip("/")]
         path = quote("/".join(part for part in parts if part), safe=_IN_PATH)
-        return f"{base}/{path}{'/' if settings.cbtrailingslash else ''}"
+        url = f"{base}/{path}"
+        return f"{url}/" if settings.cbtrailingslash and not url.endswith("/") else url
 
     def _template(self, action: str) -> PreparedRequest:
         template = Request("POST", self.url(action), headers=self._headers).prepare()

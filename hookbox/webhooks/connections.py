@@ -40,9 +40,14 @@ class Target(NamedTuple):
             raise ValueError("not an http or https URL")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them: without the port that the scheme implies."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
 
 
 class ConnectTimedOut(OSError):
@@ -52,11 +57,10 @@ class ConnectTimedOut(OSError):
 class Connection:
     """A connected socket that is read and written by one greenlet at a time."""
 
-    __slots__ = ("idle_since", "sock", "used")
+    __slots__ = ("idle_since", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.used = False  # whether an earlier exchange went over it
         self.idle_since = 0.0
 
     def is_quiet(self) -> bool:
@@ -179,7 +183,6 @@ class Pool:
         if not self.open:
             connection.close()
             return
-        connection.used = True
         connection.idle_since = self._clock.monotonic()
         self._idle.append(connection)
         if not self._sweeping:

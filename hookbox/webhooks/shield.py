@@ -51,11 +51,13 @@ class Place:
 
 
 class Waiter:
-    """Someone in the queue: woken either with a place, or turned away."""
+    """Someone in the queue until a time on the clock: woken with a place, or without one."""
 
-    __slots__ = ("place", "woken")
+    __slots__ = ("generation", "place", "until", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, until: float, generation: int) -> None:
+        self.generation = generation
+        self.until = until
         self.place: Place | None = None
         self.woken = Event()
 
@@ -112,7 +114,7 @@ class Shield:
         if not self._queue and self._has_room(now):
             return self._take()
         if len(self._queue) >= self._rules.queue:
-            self._give_up_probe()
+            self._breaker.abandoned(self._breaker.generation)
             raise self._refusal(f"{len(self._queue)} questions wait already")
         return self._wait(min(now + self._rules.queue_wait, deadline))
 
@@ -151,40 +153,37 @@ class Shield:
     def _let_in(self, now: float) -> None:
         while self._queue and self._has_room(now):
             waiter = self._queue.popleft()
-            waiter.place = self._take()
+            if now < waiter.until:
+                waiter.place = self._take()
             waiter.woken.set()
 
     def _wait(self, until: float) -> Place:
-        waiter = Waiter()
+        waiter = Waiter(until, self._breaker.generation)
         self._queue.append(waiter)
         try:
-            self._sleep(waiter, until)
+            self._sleep(waiter)
         except BaseException:  # killed, or the asker's own deadline
             self._forget(waiter)
             raise
-        place = waiter.place
-        generation = self._breaker.generation
-        if place is not None and place.generation == generation and self._clock.monotonic() < until:
-            return place
-        in_vain = not waiter.woken.is_set()
+        opened = self._breaker.generation != waiter.generation
+        if waiter.place is not None and not opened and self._clock.monotonic() < until:
+            return waiter.place
         self._forget(waiter)
-        raise self._refusal("no turn in time" if in_vain else "the breaker opened")
+        raise self._refusal("the breaker opened" if opened else "no turn in time")
 
-    def _sleep(self, waiter: Waiter, until: float) -> None:
-        while not waiter.woken.is_set() and (left := until - self._clock.monotonic()) > 0:
+    def _sleep(self, waiter: Waiter) -> None:
+        while not waiter.woken.is_set() and (left := waiter.until - self._clock.monotonic()) > 0:
             waiter.woken.wait(min(left, RAMP_STEP) if self._breaker.ramping else left)
             self._let_in(self._clock.monotonic())  # while ramping up, time alone makes room
 
     def _forget(self, waiter: Waiter) -> None:
         if waiter.place is not None:
             self.leave(waiter.place)
-        elif not waiter.woken.is_set():
+            return
+        if not waiter.woken.is_set():
             self._queue.remove(waiter)
-            self._give_up_probe()
-
-    def _give_up_probe(self) -> None:
-        # Callers other than the probe are not let as far as the queue, so this one was it, if any.
-        self._breaker.abandoned(self._breaker.generation)
+        # While one call probes, no other gets as far as the queue: if there is a probe, this was it.
+        self._breaker.abandoned(waiter.generation)
 
     def _refusal(self, why: str) -> NotAsked:
         self.refused += 1

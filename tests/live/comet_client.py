@@ -37,6 +37,12 @@ class Request:
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         self._file = self.sock.makefile("rb")
 
+    def __enter__(self) -> Request:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def head(self) -> tuple[int, list[tuple[str, str]]]:
         status = int(self._file.readline().split()[1])
         headers = []

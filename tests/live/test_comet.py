@@ -245,8 +245,7 @@ def test_a_stream_delivers_each_publication_as_it_comes(server):
     client.connect(payload='"streamer"')
     client.send("SUBSCRIBE", channel_name="flow")
     client.frame("SUBSCRIBE")
-    request = client.begin("is=1&bs=%0A")
-    with Timeout(DEADLINE):
+    with client.begin("is=1&bs=%0A") as request, Timeout(DEADLINE):
         request.head()
         assert request.chunk() == b"([])\n"
         for number in range(5):

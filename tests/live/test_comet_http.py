@@ -1,16 +1,21 @@
 """The comet endpoints over real HTTP, with a scripted road behind them: exact bytes of answers and headers."""
 
 import json
+from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlencode
 
 import gevent
 import pytest
 from bottle import Bottle
 from comet_client import PATIENCE, Comet, Request
 from gevent.pywsgi import WSGIServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hookbox.clock import ManualClock
 from hookbox.errors import LimitReached
+from hookbox.protocol.csp_variables import Variables
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.rtjp import EncodedFrame
 from hookbox.server import run_later
@@ -63,7 +68,7 @@ class Site:
             gevent.get_hub().loop.run_callback, run_later, self.clock.monotonic, self.settings.outbox_total
         )
         self.sessions = CometSessions(self, self.flusher, self.clock, gevent.spawn)
-        app = Bottle()
+        app = self.app = Bottle()
         add_comet_routes(app, self.sessions, lambda: self.settings)
 
         def with_origin(environ, start_response):
@@ -324,9 +329,18 @@ def test_a_server_that_is_full_asks_to_come_later(site, code, status):
 def test_a_close_request_leaves_the_null_packet_and_then_nothing(site):
     client = Comet(site.port)
     assert client.post("close").reply().body == b'("OK")'
-    assert client.post("close").reply().body == b'("OK")'
     assert client.finish(client.begin()) == [[1, 0, None]]
     assert client.begin().reply().status == 404
+
+
+def test_a_close_request_may_be_repeated(site):
+    client = Comet(site.port)
+    held = client.begin()
+    assert client.post("close").reply().body == b'("OK")'
+    assert client.finish(held) == [[1, 0, None]]
+    client.received = 0
+    assert client.post("close").reply().body == b'("OK")'
+    assert client.post("close").reply().body == b"'Session not found'"
 
 
 def test_a_server_side_close_is_answered_by_the_clients_null_packet(site):
@@ -337,13 +351,44 @@ def test_a_server_side_close_is_answered_by_the_clients_null_packet(site):
     assert client.post("send", "", b"[[1,0,null]]").reply().status == 404
 
 
+query_text = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "d", "rp", "rs", "bp", "bs", "p", "ps", "is", "i", "se", "ct", "n", "%73", ""]),
+        st.text(max_size=8) | st.integers().map(str) | st.just("[[1,0,null]]"),
+    ),
+    max_size=4,
+).map(urlencode)
+
+
+@given(
+    st.sampled_from(["handshake", "send", "comet", "close"]),
+    query_text,
+    st.binary(max_size=40),
+    st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_U6_whatever_is_asked_the_answer_is_one_of_a_few(site, action, query, body, known):
+    session = site.sessions.open(site.settings, Variables(du=0), "", "")
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": f"/csp/{action}",
+        "QUERY_STRING": query + (f"&s={session.key}&du=0" if known else ""),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": BytesIO(body),
+    }
+    statuses = []
+    answer = site.app(environ, lambda status, headers, exc_info=None: statuses.append(status[:3]))
+    assert not set(b"".join(answer)) & set(b"<>&")
+    assert statuses[0] in ("200", "400", "404")
+
+
 # streams
 
 
 def test_a_stream_gives_a_batch_at_once_and_one_per_flush(site):
     client = Comet(site.port)
-    request = client.begin("is=1&bs=%0A&p=P&ps=2")
-    with gevent.Timeout(PATIENCE):
+    with client.begin("is=1&bs=%0A&p=P&ps=2") as request, gevent.Timeout(PATIENCE):
         status, headers = request.head()
         assert status == 200
         assert ("Transfer-Encoding", "chunked") in headers
@@ -360,8 +405,7 @@ def test_a_stream_gives_a_batch_at_once_and_one_per_flush(site):
 
 def test_a_second_comet_completes_a_stream(site):
     client = Comet(site.port)
-    request = client.begin("is=1")
-    with gevent.Timeout(PATIENCE):
+    with client.begin("is=1") as request, gevent.Timeout(PATIENCE):
         request.head()
         assert request.chunk() == b"([])"
         other = client.begin("is=0")
@@ -373,8 +417,7 @@ def test_a_second_comet_completes_a_stream(site):
 def test_an_event_stream_carries_ids(site):
     client = Comet(site.port, query="ct=text%2Fevent-stream&bp=data%3A%20&bs=%0D%0A&se=1&is=1")
     put(site.opened[0], "a")
-    request = client.begin()
-    with gevent.Timeout(PATIENCE):
+    with client.begin() as request, gevent.Timeout(PATIENCE):
         _, headers = request.head()
         assert ("Content-Type", "text/event-stream") in headers
         assert request.chunk() == b'data: ([[1, 1, "WzEsICJYIiwgImEiXQ0K"]])\r\nid: 1\r\n\r\n'
@@ -382,8 +425,7 @@ def test_an_event_stream_carries_ids(site):
 
 def test_D4_a_stream_that_is_cut_is_continued_without_a_hole(site):
     client = Comet(site.port)
-    request = client.begin("is=1")
-    with gevent.Timeout(PATIENCE):
+    with client.begin("is=1") as request, gevent.Timeout(PATIENCE):
         request.head()
         request.chunk()
         put(site.opened[0], "a")

@@ -47,7 +47,9 @@ def statuses(answer: bytes) -> list[int]:
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
-def get(path: str = "/healthz", *headers: str, version: str = "HTTP/1.1", method: str = "GET", body: str = "") -> bytes:
+def get(
+    path: str = "/healthz", *headers: str, version: str = "HTTP/1.1", method: str = "GET", body: str = ""
+) -> bytes:
     lines = [f"{method} {path} {version}", "Host: 127.0.0.1", *headers]
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1")
 
@@ -79,7 +81,10 @@ MALFORMED = {
     "H4-no-host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "H4-two-hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
     "H4-absolute-uri-of-another-host": (b"GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
-    "H5-two-content-lengths": (get("/", "Content-Length: 1", "Content-Length: 2", method="POST", body="xx"), 400),
+    "H5-two-content-lengths": (
+        get("/", "Content-Length: 1", "Content-Length: 2", method="POST", body="xx"),
+        400,
+    ),
     "H5-two-equal-content-lengths": (
         get("/", "Content-Length: 1", "Content-Length: 1", method="POST", body="x"),
         400,
@@ -222,11 +227,20 @@ def test_F16_a_silent_connection_is_closed(server):
 
 
 def test_requests_may_be_pipelined(server):
-    assert statuses(ask(server, get("/nowhere") + get("/nowhere") + get("/nowhere", "Connection: close"))) == [404] * 3
+    assert (
+        statuses(ask(server, get("/nowhere") + get("/nowhere") + get("/nowhere", "Connection: close")))
+        == [404] * 3
+    )
 
 
 def test_a_body_may_be_chunked_and_waited_for(server):
-    request = get("/csp/send?s=x", "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", method="POST")
+    request = get(
+        "/csp/send?s=x",
+        "Transfer-Encoding: chunked",
+        "Expect: 100-continue",
+        "Connection: close",
+        method="POST",
+    )
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE) as sock:
         sock.sendall(request)
         assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
@@ -311,3 +325,8 @@ def test_tls_serves_http_and_websocket(certificate):
             client.publish("c", "x" * 20000)
             assert client.next_publication()["offset"] == number + 1
         client.close()
+
+
+def test_a_page_of_the_same_site_may_load_the_client(server):
+    request = get("/static/hookbox.js", "Sec-Fetch-Site: same-site", "Connection: close")
+    assert statuses(ask(server, request)) == [200]

@@ -224,7 +224,7 @@ def test_a_refusal_gives_its_reason_options_and_cookies(apps, asking):
     }
 
 
-def test_a16_a_cookie_set_for_one_user_never_reaches_anothers_call(apps, asking):
+def test_A16_a_cookie_set_for_one_user_never_reaches_anothers_call(apps, asking):
     app = apps(lambda *_: answer(b"[true, {}]", b"Set-Cookie: sessionid=alice; Path=/"))
     asker = asking(app)
     asker.ask(cookies="who=alice")
@@ -234,7 +234,7 @@ def test_a16_a_cookie_set_for_one_user_never_reaches_anothers_call(apps, asking)
     assert app.connections == 1
 
 
-def test_a16_proxies_of_the_environment_are_not_used(apps, app, asking):
+def test_A16_proxies_of_the_environment_are_not_used(apps, app, asking):
     proxy = apps()
     address = f"http://127.0.0.1:{proxy.port}"
     asker = asking(
@@ -247,7 +247,7 @@ def test_a16_proxies_of_the_environment_are_not_used(apps, app, asking):
 @pytest.mark.parametrize(
     "question", [{"cookies": "a=1\r\nX-Evil: 1"}, {"client_ip": "1\n2"}, {"cookies": "a=\0"}]
 )
-def test_a4_a_line_break_never_leaves_for_the_application(app, asking, question):
+def test_A4_a_line_break_never_leaves_for_the_application(app, asking, question):
     asker = asking(app)
     assert asker.ask(**question)["verdict"] == "WebhookError"
     assert asker.ask()["verdict"] == "Allow"
@@ -299,7 +299,7 @@ def test_https_works_with_a_certificate_that_the_system_trusts(apps, asking, cer
 
 
 @pytest.mark.parametrize(("host", "trusted"), [("localhost", False), ("app.test", True)])
-def test_a16_a_certificate_that_does_not_verify_ends_the_call_before_anything_is_sent(
+def test_A16_a_certificate_that_does_not_verify_ends_the_call_before_anything_is_sent(
     apps, asking, certificate, host, trusted
 ):
     context, cert = certificate
@@ -351,7 +351,7 @@ def close_at(*numbers, then=b""):
     return script
 
 
-def test_d10_a_kept_connection_closed_unanswered_is_repeated_once_with_the_same_key(apps, asking):
+def test_D10_a_kept_connection_closed_unanswered_is_repeated_once_with_the_same_key(apps, asking):
     app = apps(close_at(2))
     asker = asking(app)
     assert [asker.ask()["verdict"] for _ in range(2)] == ["Allow"] * 2
@@ -361,20 +361,28 @@ def test_d10_a_kept_connection_closed_unanswered_is_repeated_once_with_the_same_
     assert asker.do("counts")["repeated"] == 1
 
 
-def test_d10_the_repeat_is_not_repeated(apps, asking):
+def test_D10_the_same_holds_over_tls(apps, asking, certificate):
+    context, cert = certificate
+    app = apps(close_at(2), tls=context)
+    asker = asking(app, environment={"SSL_CERT_FILE": str(cert)}, cbhttps=True, cbhost="localhost")
+    assert [asker.ask()["verdict"] for _ in range(2)] == ["Allow"] * 2
+    assert [request.connection for request in app.requests] == [1, 1, 2]
+
+
+def test_D10_the_repeat_is_not_repeated(apps, asking):
     app = apps(close_at(2, 3))
     asker = asking(app)
     assert [asker.ask()["verdict"] for _ in range(2)] == ["Allow", "WebhookError"]
     assert len(app.requests) == 3
 
 
-def test_d10_a_new_connection_closed_unanswered_is_not_repeated(apps, asking):
+def test_D10_a_new_connection_closed_unanswered_is_not_repeated(apps, asking):
     app = apps(close_at(1))
     assert asking(app).ask()["verdict"] == "WebhookError"
     assert len(app.requests) == 1
 
 
-def test_d10_what_was_partly_answered_is_not_repeated(apps, asking):
+def test_D10_what_was_partly_answered_is_not_repeated(apps, asking):
     app = apps(close_at(2, then=b"HTTP/1.1 200"))
     asker = asking(app)
     assert [asker.ask()["verdict"] for _ in range(2)] == ["Allow", "WebhookError"]
@@ -499,7 +507,7 @@ def warnings(log):
     return [line for line in log if line.startswith("WARNING hookbox.webhooks")]
 
 
-def test_f1_an_application_that_is_down_is_told_at_once_and_then_not_asked(asking):
+def test_F1_an_application_that_is_down_is_told_at_once_and_then_not_asked(asking):
     app = App()  # bound, not listening: connections are refused
     asker = asking(app)
     results = [asker.ask() for _ in range(12)]
@@ -513,7 +521,7 @@ def test_f1_an_application_that_is_down_is_told_at_once_and_then_not_asked(askin
     app.stop()
 
 
-def test_f1_an_application_that_does_not_accept_is_told_within_the_connect_timeout(asking):
+def test_F1_an_application_that_does_not_accept_is_told_within_the_connect_timeout(asking):
     app = App()
     app.listener.listen(0)
     fillers = []
@@ -529,7 +537,7 @@ def test_f1_an_application_that_does_not_accept_is_told_within_the_connect_timeo
     app.stop()
 
 
-def test_f2_an_application_that_never_answers_is_given_up_at_the_deadline(apps, asking):
+def test_F2_an_application_that_never_answers_is_given_up_at_the_deadline(apps, asking):
     app, other = apps(), apps()
     app.script = app.hold
     asker = asking(app, webhook_timeout=0.5, webhook_concurrency=4, webhook_queue_wait=0.05)
@@ -563,7 +571,7 @@ def drip(sent, stop):
     ],
     ids=["head", "body", "chunks", "interim answers"],
 )
-def test_f3_a_dripping_answer_is_given_up_at_the_same_deadline(apps, asking, sent):
+def test_F3_a_dripping_answer_is_given_up_at_the_same_deadline(apps, asking, sent):
     stop = threading.Event()
     head = sent.index(b"\r\n\r\n") + 4 if sent.startswith(b"HTTP/1.1 200") and b"chunked" in sent else 0
     dripping = drip(sent[head:], stop)
@@ -592,7 +600,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE)
-def test_f4_garbage_is_a_denial_and_one_warning_without_the_body(apps, asking, reply):
+def test_F4_garbage_is_a_denial_and_one_warning_without_the_body(apps, asking, reply):
     app = apps(lambda request, sock: sock.sendall(reply))
     asker = asking(app)
     result = asker.ask(cookies=f"sessionid={CANARY}", fields={"payload": CANARY})
@@ -607,7 +615,7 @@ def test_f4_garbage_is_a_denial_and_one_warning_without_the_body(apps, asking, r
 @pytest.mark.parametrize(
     ("status", "opens"), [(500, 1), (502, 1), (503, 1), (429, 1), (401, 0), (403, 0), (404, 0)]
 )
-def test_f5_error_pages_deny_and_only_overload_opens_the_breaker(apps, asking, status, opens):
+def test_F5_error_pages_deny_and_only_overload_opens_the_breaker(apps, asking, status, opens):
     app = apps(lambda *_: answer(b"[true, {}]", b"Set-Cookie: a=1", status=b"%d X" % status))
     asker = asking(app, breaker_failures=3)
     for _ in range(3):
@@ -619,14 +627,14 @@ def test_f5_error_pages_deny_and_only_overload_opens_the_breaker(apps, asking, s
     assert asker.do("counts")["breaker_open"] == opens
 
 
-def test_f5_denials_do_not_open_the_breaker(apps, asking):
+def test_F5_denials_do_not_open_the_breaker(apps, asking):
     app = apps(lambda *_: answer(b"[false, {}]"))
     asker = asking(app, breaker_failures=3)
     assert [asker.ask()["verdict"] for _ in range(6)] == ["Refuse"] * 6
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_f6_a_redirect_is_a_failure_and_its_target_is_not_visited(apps, asking, status):
+def test_F6_a_redirect_is_a_failure_and_its_target_is_not_visited(apps, asking, status):
     second = apps()
     location = b"Location: http://127.0.0.1:%d/elsewhere" % second.port
     app = apps(lambda *_: answer(b"[true, {}]", location, status=b"%d Moved" % status))
@@ -662,7 +670,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("script", HUGE.values(), ids=HUGE)
-def test_f7_a_huge_answer_is_cut_off_and_costs_no_memory(apps, asking, script):
+def test_F7_a_huge_answer_is_cut_off_and_costs_no_memory(apps, asking, script):
     asker = asking(apps(script), environment={})
     before = asker.do("memory")["peak_kib"]
     result = asker.ask()
@@ -671,18 +679,18 @@ def test_f7_a_huge_answer_is_cut_off_and_costs_no_memory(apps, asking, script):
     assert asker.do("memory")["peak_kib"] - before < 5 * 1024
 
 
-def test_f7_an_answer_of_just_the_limit_is_read(apps, asking):
+def test_F7_an_answer_of_just_the_limit_is_read(apps, asking):
     body = b"[true, {}]".ljust(262_144)
     assert asking(apps(lambda *_: answer(body))).ask()["verdict"] == "Allow"
     assert "than 262144" in asking(apps(lambda *_: answer(body + b" "))).ask()["detail"]
 
 
-def test_f8_a_name_that_is_not_there_is_told(asking):
+def test_F8_a_name_that_is_not_there_is_told(asking):
     result = asking(cbhost="nowhere.invalid", webhook_timeout=20.0).ask()
     assert (result["verdict"], result["text"]) == ("WebhookError", UNAVAILABLE)
 
 
-def test_f8_a_name_that_hangs_is_given_up_at_the_deadline_and_holds_up_nobody(app, asking):
+def test_F8_a_name_that_hangs_is_given_up_at_the_deadline_and_holds_up_nobody(app, asking):
     asker = asking(cbport=app.port, webhook_timeout=2.0)
     ids = []
     for number in range(20):
@@ -694,7 +702,7 @@ def test_f8_a_name_that_hangs_is_given_up_at_the_deadline_and_holds_up_nobody(ap
     assert all("no complete answer" in asker.result(id)["detail"] for id in ids)
 
 
-def test_f9_an_application_that_comes_back_is_asked_by_one_then_by_ever_more(asking):
+def test_F9_an_application_that_comes_back_is_asked_by_one_then_by_ever_more(asking):
     app = App(script=lambda request, sock: threading.Event().wait(0.02) or answer())
     asker = asking(app, breaker_first_pause=0.1, webhook_concurrency=4)
     for _ in range(10):

@@ -5,7 +5,7 @@ import logging
 import pytest
 from hypothesis import settings
 
-settings.register_profile("unit", deadline=None, max_examples=100)  # the machine may be busy
+settings.register_profile("unit", deadline=None, max_examples=50)  # the machine may be busy
 settings.load_profile("unit")
 
 

@@ -144,13 +144,13 @@ def test_all_set_cookie_headers_are_kept_apart_and_in_order():
         answer(*[b"X: y"] * 101),
     ],
 )
-def test_f4_what_is_not_strictly_http_is_refused(data):
+def test_F4_what_is_not_strictly_http_is_refused(data):
     with pytest.raises(BadAnswer):
         read(data)
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"gzip, identity"])
-def test_f7_compression_is_refused(coding):
+def test_F7_compression_is_refused(coding):
     with pytest.raises(BadAnswer, match="compressed"):
         read(answer(b"Content-Encoding: " + coding, b"Content-Length: 10"))
 
@@ -168,7 +168,7 @@ def test_f7_compression_is_refused(coding):
         ),
     ],
 )
-def test_f7_more_than_the_limit_is_refused_as_soon_as_it_is_clear(data):
+def test_F7_more_than_the_limit_is_refused_as_soon_as_it_is_clear(data):
     with pytest.raises(BadAnswer, match="than"):
         read(data, limit=10)
 
@@ -190,7 +190,7 @@ def test_a_body_of_just_the_limit_is_read():
         + answer(b"X: " + b"y" * 100),
     ],
 )
-def test_f7_a_head_without_end_is_refused(data):
+def test_F7_a_head_without_end_is_refused(data):
     with pytest.raises(BadAnswer, match="head of more than"):
         read(data)
 

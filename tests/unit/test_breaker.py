@@ -102,7 +102,7 @@ def test_a_probe_that_tells_nothing_lets_the_next_caller_probe():
     assert target.admit(1.0)
 
 
-def test_f9_after_the_probe_the_concurrency_doubles_each_second_up_to_the_full_one():
+def test_F9_after_the_probe_the_concurrency_doubles_each_second_up_to_the_full_one():
     target = opened()
     assert target.admit(1.0)
     assert target.succeeded(target.generation, 1.0)
@@ -110,7 +110,7 @@ def test_f9_after_the_probe_the_concurrency_doubles_each_second_up_to_the_full_o
     assert not target.ramping
 
 
-def test_f9_the_ramp_ends_at_any_concurrency():
+def test_F9_the_ramp_ends_at_any_concurrency():
     target = opened()
     assert target.admit(1.0)
     target.succeeded(target.generation, 1.0)

@@ -37,7 +37,11 @@ def test_a_target_is_read_off_a_url(url, target):
 
 
 def test_an_ipv6_target_is_written_in_brackets():
-    assert str(Target("http", "::1", 80)) == "http://[::1]:80"
+    assert str(Target("http", "::1", 8000)) == "http://[::1]:8000"
+
+
+def test_the_host_header_leaves_out_the_port_that_the_scheme_implies():
+    assert [Target("https", "app", port).authority for port in (443, 80)] == ["app", "app:80"]
 
 
 @pytest.mark.parametrize(

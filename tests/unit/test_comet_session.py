@@ -400,7 +400,6 @@ def test_closing_twice_adds_one_null_packet(world):
     session = world.open()
     session.close(RESTART)
     session.close(OVERLOAD)
-    session.leave()
     assert frames(session.poll()) == [["CLOSE", {"code": 1012}], None]
     assert session.closing == RESTART
 
@@ -456,10 +455,31 @@ def test_the_clients_answer_to_a_server_side_close_has_it_forgotten(world):
 def test_a_close_request_leaves_the_null_packet_to_fetch(world):
     session = world.open()
     session.leave()
-    session.leave()
     assert frames(session.poll()) == [None]
-    assert "gone" in session.road.ends
+    assert session.road.ends == ["gone"]
     assert world.forgotten == []
+    session.leave()
+    assert world.forgotten == [session]
+
+
+def test_a_client_that_closed_is_not_kept_for_long(world):
+    session = world.open()
+    session.leave()
+    world.clock.advance(10)
+    session.check(world.clock.monotonic())
+    assert world.forgotten == [session]
+
+
+def test_a_closed_session_is_settled_once_its_end_was_in_an_answer(world):
+    session = world.open()
+    session.close(RESTART)
+    assert not session.settled
+    session.poll()
+    assert session.settled
+    assert session.poll(), "but a lost answer can be asked for again"
+    world.clock.advance(10)
+    session.check(world.clock.monotonic())
+    assert world.forgotten == [session]
 
 
 # expiry
@@ -475,12 +495,12 @@ def test_D9_a_silent_session_ends_after_its_limit_and_is_forgotten_after_another
     world.clock.advance(1)
     session.check(world.clock.monotonic())
     assert session.road.ends == [SESSION_EXPIRED]
-    assert frames(session.poll()) == ["a", ["CLOSE", {"code": 4003}], None], (
-        "a late request still gets it all"
-    )
     world.clock.advance(limit - 1)
     session.check(world.clock.monotonic())
     assert world.forgotten == []
+    assert frames(session.poll()) == ["a", ["CLOSE", {"code": 4003}], None], (
+        "a late request still gets it all"
+    )
     world.clock.advance(1)
     session.check(world.clock.monotonic())
     assert world.forgotten == [session]

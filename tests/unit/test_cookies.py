@@ -29,21 +29,21 @@ def test_any_text_is_read(text):
 
 
 @given(jars, jars, st.dictionaries(names, st.none() | values, max_size=4))
-def test_a4_the_request_wins_over_script_and_the_application_over_both(request_jar, script, kept):
+def test_A4_the_request_wins_over_script_and_the_application_over_both(request_jar, script, kept):
     merged = read_cookies(merge(header(request_jar), header(script), kept, None))
     expected = {**script, **request_jar, **kept}
     assert merged == {name: value for name, value in expected.items() if value is not None}
 
 
 @given(jars, jars, st.dictionaries(names, st.none() | values, max_size=4), names)
-def test_a4_narrowing_forwards_one_name_only(request_jar, script, kept, only):
+def test_A4_narrowing_forwards_one_name_only(request_jar, script, kept, only):
     merged = read_cookies(merge(header(request_jar), header(script), kept, only))
     expected = {**script, **request_jar, **kept}.get(only)
     assert merged == ({} if expected is None else {only: expected})
 
 
 @given(st.text(), st.text(), st.text())
-def test_a4_nothing_merged_can_break_out_of_its_header(request_text, script, kept):
+def test_A4_nothing_merged_can_break_out_of_its_header(request_text, script, kept):
     with suppress(ProtocolError):
         merged = merge(request_text, script, {"kept": kept}, None)
         assert not set(merged) & {"\r", "\n", "\0"}
@@ -52,7 +52,7 @@ def test_a4_nothing_merged_can_break_out_of_its_header(request_text, script, kep
 
 @pytest.mark.parametrize("bad", ["a=1\r\nX-Evil: 1", "a=1\n", "a=\0", "a=\x1b[0m"])
 @pytest.mark.parametrize("source", ["request", "script"])
-def test_m10_control_characters_are_refused_wherever_they_come_from(bad, source):
+def test_M10_control_characters_are_refused_wherever_they_come_from(bad, source):
     with pytest.raises(ProtocolError, match="control"):
         merge(**{"request": "", "script": "", source: bad + "z"}, kept={}, only=None)
 
@@ -94,11 +94,11 @@ def test_any_expiry_is_read(expires, max_age):
 
 
 @pytest.mark.parametrize("attribute", ["HttpOnly", "httponly", " HTTPONLY ", "HttpOnly=true"])
-def test_a5_http_only_is_seen_however_it_is_written(attribute):
+def test_A5_http_only_is_seen_however_it_is_written(attribute):
     assert read_set_cookie(f"sessionid=abc; Path=/;{attribute}; SameSite=Lax").http_only
 
 
-def test_a5_http_only_in_a_value_is_no_attribute():
+def test_A5_http_only_in_a_value_is_no_attribute():
     assert not read_set_cookie("a=HttpOnly").http_only
 
 

@@ -69,7 +69,7 @@ def test_an_answer_is_kept_for_a_few_seconds(resolver, names, clock):
 
 
 @pytest.mark.parametrize("host", ["unknown", "odd"])
-def test_f8_a_name_that_is_not_there_is_told_and_asked_again(resolver, names, host, capfd):
+def test_F8_a_name_that_is_not_there_is_told_and_asked_again(resolver, names, host, capfd):
     for _ in range(2):
         with pytest.raises(OSError):
             resolver.addresses(host, 80)
@@ -77,7 +77,7 @@ def test_f8_a_name_that_is_not_there_is_told_and_asked_again(resolver, names, ho
     assert capfd.readouterr().err == ""
 
 
-def test_f8_many_who_wait_for_one_name_share_one_lookup(resolver, names):
+def test_F8_many_who_wait_for_one_name_share_one_lookup(resolver, names):
     waiting = [gevent.spawn(resolver.addresses, "hangs", 80) for _ in range(50)]
     gevent.sleep(0)
     names.release.set()
@@ -85,7 +85,7 @@ def test_f8_many_who_wait_for_one_name_share_one_lookup(resolver, names):
     assert names.asked == ["hangs"]
 
 
-def test_f8_twenty_names_that_hang_do_not_hold_up_another(resolver, names):
+def test_F8_twenty_names_that_hang_do_not_hold_up_another(resolver, names):
     waiting = [gevent.spawn(resolver.addresses, f"hangs{number}", 80) for number in range(20)]
     gevent.sleep(0)
     assert resolver.addresses("app", 80)
@@ -94,7 +94,7 @@ def test_f8_twenty_names_that_hang_do_not_hold_up_another(resolver, names):
     gevent.joinall(waiting, timeout=LONG, raise_error=True)
 
 
-def test_f8_beyond_the_most_lookups_a_name_is_refused_at_once(resolver, names):
+def test_F8_beyond_the_most_lookups_a_name_is_refused_at_once(resolver, names):
     waiting = [gevent.spawn(resolver.addresses, f"hangs{number}", 80) for number in range(MOST_LOOKUPS)]
     gevent.sleep(0)
     with pytest.raises(OSError, match="hanging"):
@@ -104,7 +104,7 @@ def test_f8_beyond_the_most_lookups_a_name_is_refused_at_once(resolver, names):
     assert resolver.addresses("app", 80)
 
 
-def test_f8_an_asker_that_gives_up_does_not_end_the_lookup_for_others(resolver, names):
+def test_F8_an_asker_that_gives_up_does_not_end_the_lookup_for_others(resolver, names):
     first, second = (gevent.spawn(resolver.addresses, "hangs", 80) for _ in range(2))
     gevent.sleep(0)
     first.kill()

@@ -71,7 +71,7 @@ def test_a_no_says_why(given_options, reason):
         b"<html>secret</html>",
     ],
 )
-def test_f4_only_literal_true_with_an_object_allows(body):
+def test_F4_only_literal_true_with_an_object_allows(body):
     with pytest.raises(UnusableAnswer, match=r"^Invalid json: ") as caught:
         read_verdict(200, body)
     assert "secret" not in str(caught.value) + caught.value.detail
@@ -79,6 +79,6 @@ def test_f4_only_literal_true_with_an_object_allows(body):
 
 
 @pytest.mark.parametrize("status", [100, 201, 204, 301, 302, 401, 403, 404, 429, 500, 503])
-def test_f5_another_status_denies_even_with_a_yes_in_it(status):
+def test_F5_another_status_denies_even_with_a_yes_in_it(status):
     with pytest.raises(UnusableAnswer, match=f"^Invalid callback response, status={status}$"):
         read_verdict(status, b"[true, {}]")
