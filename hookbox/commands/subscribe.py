@@ -194,6 +194,8 @@ def release(site: Site, connection: Connection, channel: Channel) -> None:
 
 def release_all(site: Site, connection: Connection) -> None:
     """Release every channel still held, for a client that never asked."""
+    if not connection.open:
+        return
     for name in list(connection.held or ()):
         channel = site.hub.channels.get(name)
         if channel is not None and connection.user and name in connection.user.channels:
