@@ -34,6 +34,8 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
             return
         _require_room(site, user)
         channel = ensure(site, cause, channel_name)
+        if channel_name in user.channels:  # by another connection, while the channel was created
+            continue
         if _decide_once(site, cause, user, channel, since):
             return
     raise CommandRefused("channel went away, try again", "unavailable")
@@ -51,7 +53,8 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
         False if the channel went meanwhile and everything has to be looked at again.
     """
     if not channel.options.asks("subscribe"):
-        _begin(site, cause.connection, user, channel, since, None)
+        if _lives(site, user, channel):
+            _begin(site, cause.connection, user, channel, since, None)
         return True
     flight = (user.name, channel.name)
     if cause.following and flight in site.subscriptions:
@@ -80,9 +83,13 @@ def _decide(site: Site, cause: Cause, user: User, channel: Channel, since: Posit
     answer = ask(site, cause, "subscribe", channel_fields(channel.name, user=user.name))
     cause.first_time("auto_subscribe", channel.name)
     follow(site, cause, user, answer)
-    alive = site.hub.channels.get(channel.name) is channel and site.hub.users.get(user.name) is user
-    if alive and channel.name not in user.channels:
+    if _lives(site, user, channel) and channel.name not in user.channels:
         _begin(site, cause.connection, user, channel, since, answer.get("initial_data"))
+
+
+def _lives(site: Site, user: User, channel: Channel) -> bool:
+    """Whether both are still there, after a wait."""
+    return site.hub.channels.get(channel.name) is channel and site.hub.users.get(user.name) is user
 
 
 def _begin(
@@ -187,6 +194,8 @@ def release(site: Site, connection: Connection, channel: Channel) -> None:
 
 def release_all(site: Site, connection: Connection) -> None:
     """Release every channel still held, for a client that never asked."""
+    if not connection.open:
+        return
     for name in list(connection.held or ()):
         channel = site.hub.channels.get(name)
         if channel is not None and connection.user and name in connection.user.channels:
