@@ -12,6 +12,7 @@ from hookbox.commands import subscribe
 from hookbox.commands.asking import ask, channel_fields, follow
 from hookbox.commands.channels import destroy_if_empty, tell_online
 from hookbox.commands.site import Cause, Site
+from hookbox.core.channel import Channel
 from hookbox.core.connection import NO_FEATURES, Connection
 from hookbox.core.names import user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
@@ -200,6 +201,10 @@ def leave(site: Site, user: User, absence: int) -> None:
     for channel in channels:
         subscribe.end(site, user, channel)
     tell_online(site, user, False)
+    site.errands.add(_tell_leave, site, user, channels)
+
+
+def _tell_leave(site: Site, user: User, channels: list[Channel]) -> None:
     cause = Cause(site.app, speaker=user.last_connection)
     for channel in channels:
         if channel.options.asks("unsubscribe"):
@@ -230,9 +235,8 @@ def _attempt_disconnect(site: Site, cause: Cause, fields: Mapping[str, str], key
         if made == len(DISCONNECT_PAUSES) or site.draining:
             logger.warning("the application was not told of a user that has gone: %s", error)
             return
-        site.later.spawn_later(
-            DISCONNECT_PAUSES[made], _attempt_disconnect, site, cause, fields, key, made + 1
-        )
+        again = (_attempt_disconnect, site, cause, fields, key, made + 1)
+        site.later.spawn_later(DISCONNECT_PAUSES[made], site.errands.add, *again)
 
 
 def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:
