@@ -21,6 +21,7 @@ from hookbox.clock import SystemClock
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
+from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
@@ -124,7 +125,9 @@ class Server:
             settings=settings,
             clock=self.clock,
             hub=Hub(kept),
-            broker=MemoryBroker(kept, settings.history_bytes),
+            broker=MemoryBroker(
+                kept, settings.history_bytes, (settings.recovery_messages, settings.recovery_bytes)
+            ),
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
@@ -212,7 +215,11 @@ class Server:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
         websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
         connection = Connection(
-            new_connection_id(), websocket.outbox, upgrade.cookies, upgrade.client_ip, self.clock.monotonic()
+            new_connection_id(),
+            websocket.outbox,
+            from_wsgi(upgrade.cookies),
+            upgrade.client_ip,
+            self.clock.monotonic(),
         )
         connection.transport = websocket
         websocket.road = ClientRoad(self.site, connection)
@@ -235,7 +242,7 @@ class Server:
         if len(self.comet) >= self.admission.limit:
             raise LimitReached("too many connections")
         connection = Connection(
-            new_connection_id(), session.outbox, cookies, client_ip, self.clock.monotonic()
+            new_connection_id(), session.outbox, from_wsgi(cookies), client_ip, self.clock.monotonic()
         )
         connection.transport = session
         session.road = ClientRoad(self.site, connection)
@@ -243,7 +250,7 @@ class Server:
         self.checked[session] = None
 
     def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
-        connection.request_cookies = cookies
+        connection.request_cookies = from_wsgi(cookies)
         connection.refresh_cookies(self.settings.cookie_identifier or None)
 
     def forget(self, session: CometSession) -> None:
@@ -271,7 +278,7 @@ class Server:
             door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
         patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
-        while self.checked and self.clock.monotonic() < patience:
+        while self.clock.monotonic() < patience and not all(map(_is_settled, self.checked)):
             gevent.sleep(0.05)
         self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
         self._stopped.set()
@@ -312,6 +319,11 @@ def run_later(seconds: float, function: Callable[[], None]) -> None:
         function()
 
     timer.start(fire, update=True)
+
+
+def _is_settled(member: Checked) -> bool:
+    """Whether nothing of a connection has to be waited for any more."""
+    return isinstance(member, CometSession) and member.settled
 
 
 def _check(member: Checked, now: float) -> None:

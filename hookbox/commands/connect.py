@@ -40,14 +40,16 @@ class Greeting:
 
     Args:
         cookie_string: the cookies that script could read.
-        payload_text: the connect payload, JSON text as the client sent it.
-        features: extensions the client wants.
+        payload: the connect payload.
+        payload_text: the same, as the client wrote it.
+        features: extensions the client wants; None if it knows of none.
         since: the last positions it saw, by channel name; None if it did not say.
     """
 
     cookie_string: str = field(repr=False)
+    payload: JSON = None
     payload_text: str = "null"
-    features: frozenset[str] = frozenset()
+    features: frozenset[str] | None = None
     since: Mapping[str, Position] | None = None
 
 
@@ -65,7 +67,7 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     connection.script_cookies = greeting.cookie_string
     connection.refresh_cookies(site.settings.cookie_identifier or None)
     cause = Cause(site.app, connection)
-    answer = ask(site, cause, "connect", {"payload": greeting.payload_text})
+    answer = ask(site, cause, "connect", {"payload": dump(greeting.payload)})
     cause.require_open()
     name = _read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
@@ -89,7 +91,7 @@ def _connected(
     site: Site, connection: Connection, user: User, greeting: Greeting, answer: JSONObject
 ) -> EncodedFrame:
     args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
-    if greeting.features:
+    if greeting.features is not None:
         args["features"] = [*sorted(connection.features)]
         args["conn_id"] = connection.id
         args["version"] = __version__
@@ -97,8 +99,8 @@ def _connected(
     return frame("CONNECTED", args)
 
 
-def _granted(wanted: frozenset[str]) -> frozenset[str]:
-    granted = wanted & FEATURES
+def _granted(wanted: frozenset[str] | None) -> frozenset[str]:
+    granted = (wanted or NO_FEATURES) & FEATURES
     return _SHARED_SETS.setdefault(granted, granted)
 
 

@@ -49,6 +49,12 @@ const isTold = event => until(() => told.some(([name]) => name === event)).then(
 """
 
 
+MODULES = {
+    "module.js": "import { connect } from '/hookbox.mjs'; window.hookbox = { connect };",
+    "module-of-hookbox.js": "import hookbox from 'HOOKBOX/static/hookbox.mjs'; window.hookbox = hookbox;",
+}
+
+
 def missing(what):
     """Fail where it must be there, and skip, for all to see, where it need not."""
     if os.environ.get("CI") == "true":
@@ -80,7 +86,7 @@ class Application:
 
     def __init__(self):
         application = self
-        self.connect_src = ""
+        self.hookbox = ""  # its address, as the page sees it
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -91,17 +97,15 @@ class Application:
                     self.send(PAGE_SCRIPT, "text/javascript")
                 elif name == "worker.js":
                     self.send(WORKER_SCRIPT, "text/javascript")
-                elif name == "module.js":
-                    self.send(
-                        "import { connect } from '/hookbox.mjs'; window.hookbox = { connect };",
-                        "text/javascript",
-                    )
+                elif name in MODULES:
+                    self.send(MODULES[name].replace("HOOKBOX", application.hookbox), "text/javascript")
                 elif name == "old":
                     self.send(application.old_page, "text/html", "")
                 else:
-                    client = name.removeprefix("with/") or "hookbox.js"
-                    kind = "module" if client == "module.js" else "text/javascript"
-                    tags = f'<script type="{kind}" src="/{client}"></script><script src="/page.js"></script>'
+                    client = "/" + (name.removeprefix("with/") or "hookbox.js")
+                    client = client.replace("/HOOKBOX", application.hookbox)
+                    kind = "module" if "module" in client else "text/javascript"
+                    tags = f'<script type="{kind}" src="{client}"></script><script src="/page.js"></script>'
                     self.send(f"<!doctype html>{tags}", "text/html", application.policy)
 
             def send(self, text, kind, policy=""):
@@ -121,7 +125,11 @@ class Application:
 
     @property
     def policy(self):
-        return f"default-src 'none'; script-src 'self'; worker-src 'self'; connect-src {self.connect_src}"
+        websocket = self.hookbox.replace("http", "ws")
+        return (
+            f"default-src 'none'; script-src 'self' {self.hookbox}; worker-src 'self'; "
+            f"connect-src {self.hookbox} {websocket}"
+        )
 
     def stop(self):
         self.server.shutdown()
@@ -135,22 +143,39 @@ def application():
     application.stop()
 
 
+@pytest.fixture(scope="module")
+def server():
+    """A Hookbox that many tests share."""
+    with HookboxProcess(leave_grace=0.3) as server:
+        yield server
+
+
 @pytest.fixture
 def app():
     return ScriptedApp()
 
 
 @pytest.fixture
-def server(app):
+def own_server(app):
+    """A Hookbox for one test, which may tell its application what to answer, or end it."""
     with HookboxProcess(app, leave_grace=0.3) as server:
         yield server
 
 
 @pytest.fixture
-def cable(server):
+def cable(request):
+    server = request.getfixturevalue("own_server" if "own_server" in request.fixturenames else "server")
     cable = Cable(server.port)
     yield cable
     cable.stop()
+
+
+@pytest.fixture
+def somebody(server):
+    """Somebody else in the lobby, so that it stays while others are cut off."""
+    [client] = server.subscribed("lobby", "somebody")
+    yield client
+    client.cut()
 
 
 class Page:
@@ -160,7 +185,7 @@ class Page:
         self.application = application
         self.url = url
         self.context = context or browser.new_context()
-        application.connect_src = f"{url} {url.replace('http', 'ws')}"
+        application.hookbox = url
         self.page = self.context.new_page()
         self.page.set_default_timeout(DEADLINE * 1000)
         self.errors = []
@@ -245,8 +270,9 @@ def test_a_page_talks_over_whatever_gets_through(way, build, open_page, server, 
 
 
 @every_way
-def test_D3_D4_what_was_missed_while_cut_off_is_heard_once_and_in_order(way, open_page, server, cable):
-    server.subscribed("lobby", "somebody who stays")
+def test_D3_D4_what_was_missed_while_cut_off_is_heard_once_and_in_order(
+    way, open_page, server, cable, somebody
+):
     page = open_page().connect().subscribe()
     server.api("publish", channel_name="lobby", payload=0)
     page.hears(1)
@@ -263,8 +289,7 @@ def test_D3_D4_what_was_missed_while_cut_off_is_heard_once_and_in_order(way, ope
 
 
 @both_ways
-def test_D4_a_short_cut_is_bridged(way, open_page, server, cable):
-    server.subscribed("lobby", "somebody who stays")
+def test_D4_a_short_cut_is_bridged(way, open_page, server, cable, somebody):
     page = open_page().connect().subscribe()
     for number in range(30):
         if number % 10 == 5:
@@ -275,11 +300,11 @@ def test_D4_a_short_cut_is_bridged(way, open_page, server, cable):
 
 
 @both_ways
-def test_a_server_that_restarts_is_found_again_and_the_hole_is_told(way, open_page, server, cable, app):
+def test_a_server_that_restarts_is_found_again_and_the_hole_is_told(way, open_page, own_server, cable, app):
     page = open_page().connect().subscribe()
     page.publish("before")
     page.hears(1)
-    server.kill()
+    own_server.kill()
     page.run("() => until(() => !conn.connected)")
     with HookboxProcess(app) as successor:
         cable.target = successor.port
@@ -290,16 +315,15 @@ def test_a_server_that_restarts_is_found_again_and_the_hole_is_told(way, open_pa
 
 
 @both_ways
-def test_F30_a_draining_server_says_so(way, open_page, server):
+def test_F30_a_draining_server_says_so(way, open_page, own_server):
     page = open_page().connect()
-    server.process.terminate()
+    own_server.process.terminate()
     page.reach("waiting")
     assert page.get("why.code") == 1012
 
 
 @both_ways
-def test_F11_a_dead_network_is_noticed_and_survived(way, open_page, server, cable):
-    server.subscribed("lobby", "somebody who stays")
+def test_F11_a_dead_network_is_noticed_and_survived(way, open_page, server, cable, somebody):
     page = open_page().connect(pingInterval=0.5, pongTimeout=0.5, connectTimeout=2).subscribe()
     cable.freeze()
     page.reach("waiting")
@@ -330,12 +354,12 @@ def test_off_line_nothing_is_tried_and_on_line_at_once(way, open_page, cable):
 
 
 @both_ways
-def test_presence_state_and_history_reach_the_page(way, open_page, server, app):
+def test_presence_state_and_history_reach_the_page(way, open_page, own_server, app):
     app.allow("create_channel", presenceful=True, history_size=3, state={"topic": "tea"})
     page = open_page().connect("ann").subscribe()
     other = open_page().connect("bob").subscribe()
     assert page.told("channel subscribe")["user"] == "bob"
-    server.api("state_set_key", channel_name="lobby", key="topic", val="cake")
+    own_server.api("state_set_key", channel_name="lobby", key="topic", val="cake")
     assert page.told("channel state")["updates"] == {"topic": "cake"}
     assert page.get("conn.subscriptions.get('lobby').state") == {"topic": "cake"}
     assert page.get("conn.subscriptions.get('lobby').presence") == ["ann", "bob"]
@@ -346,7 +370,7 @@ def test_presence_state_and_history_reach_the_page(way, open_page, server, app):
     assert page.told("channel unsubscribe")["user"] == "bob"
 
 
-def test_leaving_the_page_ends_a_comet_session(open_page, cable, app):
+def test_leaving_the_page_ends_a_comet_session(open_page, own_server, cable, app):
     cable.refuse_upgrades = True
     page = open_page().connect("ann").subscribe()
     page.page.goto("about:blank")
@@ -354,7 +378,7 @@ def test_leaving_the_page_ends_a_comet_session(open_page, cable, app):
 
 
 @both_ways
-def test_refusals_reach_the_page(way, open_page, app):
+def test_refusals_reach_the_page(way, open_page, own_server, app):
     page = open_page().connect()
     app.refuse("subscribe", "members only")
     error = page.run("() => conn.subscribe('club').catch(({ msg, code }) => ({ msg, code }))")
@@ -362,7 +386,7 @@ def test_refusals_reach_the_page(way, open_page, app):
 
 
 @both_ways
-def test_a_refused_connect_can_be_taken_up_after_a_login(way, open_page, app):
+def test_a_refused_connect_can_be_taken_up_after_a_login(way, open_page, own_server, app):
     app.refuse("connect", "log in first")
     page = open_page().start()
     page.reach("refused")
@@ -373,7 +397,7 @@ def test_a_refused_connect_can_be_taken_up_after_a_login(way, open_page, app):
 
 
 @both_ways
-def test_A5_cookies_of_the_application_are_set_but_for_httponly_ones(way, open_page, app):
+def test_A5_cookies_of_the_application_are_set_but_for_httponly_ones(way, open_page, own_server, app):
     page = open_page().connect()
     cookies = (("Set-Cookie", "seen=1; Path=/"), ("Set-Cookie", "secret=2; Path=/; HttpOnly"))
     app.answer("subscribe", Reply([True, {}], headers=cookies))
@@ -382,11 +406,11 @@ def test_A5_cookies_of_the_application_are_set_but_for_httponly_ones(way, open_p
 
 
 @both_ways
-def test_A4_the_page_s_cookies_reach_the_application(way, open_page, app):
+def test_A4_the_page_s_cookies_reach_the_application(way, open_page, server):
     page = open_page()
     page.context.add_cookies([{"name": "sid", "value": "s1", "url": page.application.url, "httpOnly": True}])
     page.connect()
-    assert app.questions("connect")[-1].headers["cookie"] == "sid=s1"
+    assert server.app.questions("connect")[-1].headers["cookie"] == "sid=s1"
 
 
 WORKER_SCRIPT = """
@@ -412,8 +436,12 @@ def test_the_client_works_in_a_worker(way, open_page):
     assert answer == ["websocket" if way == "websocket" else "comet", "worker", "from a worker"]
 
 
-def test_the_client_works_as_a_module(open_page):
-    page = open_page("/with/module.js").connect().subscribe()
+@pytest.mark.parametrize(
+    "client",
+    ["module.js", "module-of-hookbox.js", "HOOKBOX/static/hookbox.js", "HOOKBOX/static/hookbox.min.js"],
+)
+def test_the_client_works_as_a_module_and_from_hookbox_itself(client, open_page):
+    page = open_page(f"/with/{client}").connect().subscribe()
     page.publish(1)
     assert page.hears(1) == [1]
 

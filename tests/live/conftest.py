@@ -21,7 +21,7 @@ def hookbox(request):
 
 
 @pytest.fixture
-def app(hookbox):
+def application(hookbox):
     """The application of the module's server, forgetful between tests."""
     yield hookbox.app
     hookbox.app.forget()
