@@ -8,7 +8,7 @@ import pytest
 from conftest import Watch, eventually
 from raw import CONNECT, Raw, client_frame, text
 
-from hookbox.testing import Client, Reply
+from hookbox.testing import Reply
 
 SETTINGS = {"protocol_errors": 1000, "leave_grace": 0}
 
@@ -16,7 +16,7 @@ SETTINGS = {"protocol_errors": 1000, "leave_grace": 0}
 @pytest.fixture
 def raw(hookbox):
     """A connected socket; frame 1 is used."""
-    with Raw(hookbox.port, CONNECT) as raw:
+    with Raw(hookbox.port, text('[1,"CONNECT",{"cookie_string":"","features":["ping"]}]\r\n')) as raw:
         assert raw.next_line()[1] == "CONNECTED"
         yield raw
 
@@ -136,8 +136,6 @@ def test_M4_of_a_repeated_key_the_last_value_reaches_application_and_subscribers
     ann.send("PUBLISH", channel_name="twice", payload='{"a": 1, "b": {"c": 1, "c": 2}, "a": [3]}')
     assert application.wait_for("publish")[0].form["payload"] == '{"a": [3], "b": {"c": 2}}'
     assert ann.next_publication()["payload"] == bob.next_publication()["payload"] == {"a": [3], "b": {"c": 2}}
-    for client in (ann, bob):
-        client.close()
 
 
 @pytest.mark.parametrize("name", ["SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "MESSAGE", "PING"])
@@ -171,7 +169,6 @@ def test_M8_unsubscribing_from_an_unknown_channel_is_silent(hookbox, application
     assert [client.next().name for _ in range(len(answer) + 1)] == [*answer, "PONG"]
     assert [asked.action for asked in application.asked] == ["connect"]
     assert "unknown" not in str(hookbox.api("get_server_info"))
-    client.close()
 
 
 def test_M9_the_129th_subscription_is_over_the_limit(hookbox, application):
@@ -182,7 +179,6 @@ def test_M9_the_129th_subscription_is_over_the_limit(hookbox, application):
         client.skip_to("ACK", id=frame_id)
     assert client.expect("ERROR", id=ids[-1])["code"] == "limit"
     assert len(application.questions("create_channel")) == 128
-    client.close()
 
 
 def test_M9_the_same_channel_twice_is_silent(hookbox, application):
@@ -191,7 +187,6 @@ def test_M9_the_same_channel_twice_is_silent(hookbox, application):
     client.send("PING")
     assert client.next().name == "PONG"
     assert len(application.questions("subscribe")) == 1
-    client.close()
 
 
 def test_M9_subscribing_while_it_is_pending_asks_once(hookbox, application):
@@ -208,18 +203,15 @@ def test_M9_subscribing_while_it_is_pending_asks_once(hookbox, application):
         client.expect("SUBSCRIBE", channel_name="pending")
     assert two.next().name == "PONG"
     assert len(application.questions("subscribe")) == 1
-    for client in (one, two):
-        client.close()
 
 
 @pytest.mark.parametrize("cookie", ["a=1\r\nX-Real-IP: 1.2.3.4", "a=1\nb", "a=1\rb", "a=\x00"])
 def test_M10_a_cookie_that_would_be_a_header_reaches_nobody(hookbox, application, cookie):
-    client = Client(hookbox.url)
+    client = hookbox.client()
     client.send("CONNECT", cookie_string=cookie)
     assert client.expect("ERROR", id=1)["code"] == "bad_frame"
     assert application.asked == []
     client.connect("ann")
-    client.close()
 
 
 @pytest.mark.parametrize(
@@ -250,8 +242,6 @@ def test_a_position_that_cannot_be(hookbox, since, code):
         own = client.expect("SUBSCRIBE", recovered=False)
         assert own["offset"] >= 1
         assert "missed" not in own
-    for each in (client, publisher):
-        each.close()
 
 
 def test_M12_keys_that_mean_something_elsewhere_are_plain_data(hookbox, application):
@@ -262,8 +252,6 @@ def test_M12_keys_that_mean_something_elsewhere_are_plain_data(hookbox, applicat
     assert client.next_publication()["payload"] == strange
     other = hookbox.connect("bob")
     assert other.subscribe("proto")["history"][0][1]["payload"] == strange
-    for each in (client, other):
-        each.close()
 
 
 def test_M12_60_kib_of_empty_objects_cost_little(hookbox, application):
@@ -278,7 +266,6 @@ def test_M12_60_kib_of_empty_objects_cost_little(hookbox, application):
         client.send("PUBLISH", channel_name="objects", payload=payload)
         assert len(client.next_publication()["payload"]) == 20_000
     assert watch.resident < before + 5 * 1024 * 1024
-    client.close()
 
 
 def test_M13_messages_over_the_rate_are_refused(start):
@@ -292,7 +279,6 @@ def test_M13_messages_over_the_rate_are_refused(start):
     time.sleep(0.5)
     client.send("PING")
     assert client.next().name == "PONG"
-    client.close()
 
 
 def test_M14_an_id_may_be_used_again(raw):
@@ -318,7 +304,7 @@ def test_too_many_errors_end_the_connection(start):
 def test_the_limit_of_a_users_connections(start):
     hookbox = start(connections_per_user=2)
     clients = [hookbox.connect("ann"), hookbox.connect("ann")]
-    third = Client(hookbox.url)
+    third = hookbox.client()
     third.send("CONNECT", cookie_string="", payload='"ann"')
     assert third.wait_closed()[0] == 4503
     clients.pop().close()
@@ -327,7 +313,7 @@ def test_the_limit_of_a_users_connections(start):
 
 
 def _connects(hookbox):
-    client = Client(hookbox.url)
+    client = hookbox.client()
     client.send("CONNECT", cookie_string="", payload='"ann"')
     try:
         return client.next().name == "CONNECTED"
@@ -344,13 +330,9 @@ def test_a_silent_peer_is_pinged_and_then_given_up(start):
         answering.next_line()
         silent.next_line()
         assert silent.next() == (9, b"")
-        while True:
-            opcode, payload = silent.next()
-            if opcode == 8:
-                assert payload[:2] == (4000).to_bytes(2, "big")
-                break
-            assert (opcode, payload) == (9, b"")
-        assert time.monotonic() - began < 5
         for _ in range(3):
             assert answering.next() == (9, b"")
             answering.send(client_frame(10))
+        opcode, payload = silent.next()
+        assert (opcode, payload[:2]) == (8, (4000).to_bytes(2, "big"))
+        assert time.monotonic() - began < 8

@@ -8,7 +8,7 @@ import pytest
 from raw import Raw, text
 
 from hookbox import __version__
-from hookbox.testing import Client, Reply
+from hookbox.testing import Reply
 
 SETTINGS = {"leave_grace": 0, "protocol_errors": 1000}
 
@@ -49,9 +49,8 @@ def test_a_sample_replays_byte_for_byte(hookbox, application, sample):
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/anything", "/csp/ws"])
 def test_the_same_is_served_at_every_address(hookbox, path):
-    client = Client(hookbox.url, path=path)
+    client = hookbox.client(path=path)
     assert client.connect("ann")["name"] == "ann"
-    client.close()
 
 
 def test_lines_may_share_a_message_and_a_line_may_take_several(hookbox):
@@ -89,7 +88,7 @@ def test_cookies_come_before_what_their_webhook_caused(hookbox, application):
         ),
     )
     application.answer("subscribe", Reply([False, {"error": "no"}], headers=(("Set-Cookie", "c=4"),)))
-    client = Client(hookbox.url)
+    client = hookbox.client()
     client.send("CONNECT", cookie_string="")
     assert client.expect("SET_COOKIE") == {"cookie": "a=1"}
     assert client.expect("SET_COOKIE") == {"cookie": "b=3; Path=/"}
@@ -99,21 +98,18 @@ def test_cookies_come_before_what_their_webhook_caused(hookbox, application):
     client.expect("SET_COOKIE", cookie="c=4")
     client.expect("ERROR", msg="no")
     assert application.questions("subscribe")[-1].headers["cookie"] == "a=1; hidden=2; b=3; c=4"
-    client.close()
 
 
 def test_a_login_shows_what_the_user_is_in_before_what_it_is_put_into(hookbox, application):
     first = hookbox.connect("ann")
     first.subscribe("old")
     application.answer("connect", [True, {"name": "ann", "auto_subscribe": ["new"]}])
-    second = Client(hookbox.url)
+    second = hookbox.client()
     second.send("CONNECT", cookie_string="")
     second.expect("CONNECTED")
     second.expect("SUBSCRIBE", channel_name="old")
     second.expect("SUBSCRIBE", channel_name="new")
     first.expect("SUBSCRIBE", channel_name="new")
-    for client in (first, second):
-        client.close()
 
 
 def test_channels_subscribed_by_an_answer_come_before_the_one_asked_for(hookbox, application):
@@ -124,7 +120,6 @@ def test_channels_subscribed_by_an_answer_come_before_the_one_asked_for(hookbox,
     client.send("SUBSCRIBE", channel_name="main")
     client.expect("SUBSCRIBE", channel_name="extra")
     client.expect("SUBSCRIBE", channel_name="main")
-    client.close()
 
 
 def test_nothing_of_a_channel_follows_its_unsubscribe(hookbox, application):
@@ -146,8 +141,6 @@ def test_nothing_of_a_channel_follows_its_unsubscribe(hookbox, application):
     assert ann.next().name == "PONG"
     ann.send("PING")
     assert ann.next().name == "PONG"
-    for client in (ann, bob):
-        client.close()
 
 
 def test_presence_frames_of_others_have_no_presence_list(hookbox, application):
@@ -157,8 +150,6 @@ def test_presence_frames_of_others_have_no_presence_list(hookbox, application):
     bob.send("UNSUBSCRIBE", channel_name="presence")
     assert set(ann.expect("UNSUBSCRIBE", user="bob")) == {"channel_name", "user", "datetime"}
     bob.expect("UNSUBSCRIBE", user="bob")
-    for client in (ann, bob):
-        client.close()
 
 
 def test_datetime_is_local_and_has_no_fraction(hookbox):
@@ -168,4 +159,3 @@ def test_datetime_is_local_and_has_no_fraction(hookbox):
     before = time.strftime("%Y-%m-%dT%H:%M:%S")
     ann.publish("time", 1)
     assert before <= ann.next_publication()["datetime"] <= time.strftime("%Y-%m-%dT%H:%M:%S")
-    ann.close()
