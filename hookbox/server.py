@@ -165,6 +165,7 @@ class Server:
             gevent.signal_handler(number, self._on_stop_signal)
         if hasattr(signal, "SIGHUP"):
             gevent.signal_handler(signal.SIGHUP, self._on_reload_signal)
+        see_deaths()
         self.start()
         for door in self.doors:
             logger.info("Listening to hookbox on %s", door.url)
@@ -308,6 +309,20 @@ def connection_limit(settings: Settings) -> int:
         return settings.connections
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return descriptors - min(512, descriptors // 4)
+
+
+def see_deaths() -> None:
+    """Log the death of any greenlet by an error that nobody handled, instead of printing it."""
+    hub = get_hub()
+    otherwise = hub.handle_error
+
+    def log(context: object, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None and issubclass(kind, Exception) and not issubclass(kind, hub.NOT_ERROR):
+            logger.error("a greenlet died: %s", type(context).__name__, exc_info=(kind, value, trace))
+        else:
+            otherwise(context, kind, value, trace)
+
+    hub.handle_error = log  # type: ignore[method-assign, assignment]
 
 
 def run_later(seconds: float, function: Callable[[], None]) -> None:
