@@ -34,16 +34,16 @@ def send(server, method, path, body=b"", *, content_type=FORM, token=TOKEN, port
         connection.close()
 
 
-def fresh(hookbox, app, channel, *names, **options):
+def fresh(hookbox, application, channel, *names, **options):
     """A channel nobody knew before, with these users subscribed."""
     hookbox.api("create_channel", channel_name=channel, moderated=False, **options)
     return hookbox.subscribed(channel, *names)
 
 
 @pytest.mark.parametrize("path", ["/web/publish", "/rest/publish", "/publish"])
-def test_a_form_as_curl_sends_it_reaches_the_subscribers(hookbox, app, path):
+def test_a_form_as_curl_sends_it_reaches_the_subscribers(hookbox, application, path):
     channel = "curl " + path
-    (alice,) = fresh(hookbox, app, channel, "alice")
+    (alice,) = fresh(hookbox, application, channel, "alice")
     body = f"channel_name={channel.replace(' ', '+')}&payload=%7B%22a%22%3A+%22%C3%A9%22%7D".encode()
     status, headers, answer = send(hookbox, "POST", path, body)
     assert (status, headers["content-type"]) == (200, "application/json")
@@ -53,11 +53,17 @@ def test_a_form_as_curl_sends_it_reaches_the_subscribers(hookbox, app, path):
     alice.close()
 
 
-def test_calls_follow_each_other_on_one_connection_whatever_they_are_answered(hookbox, app):
-    fresh(hookbox, app, "kept")
+def test_calls_follow_each_other_on_one_connection_whatever_they_are_answered(hookbox, application):
+    fresh(hookbox, application, "kept")
     connection = http.client.HTTPConnection("127.0.0.1", hookbox.port, timeout=DEADLINE)
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    expected = [("publish", 200), ("nonsense", 404), ("publish", 200), ("get_server_info", 200), ("publish", 200)]
+    expected = [
+        ("publish", 200),
+        ("nonsense", 404),
+        ("publish", 200),
+        ("get_server_info", 200),
+        ("publish", 200),
+    ]
     offsets = []
     for method, status in expected:
         connection.request("POST", f"/web/{method}", b'{"channel_name": "kept"}', headers)
@@ -68,8 +74,8 @@ def test_calls_follow_each_other_on_one_connection_whatever_they_are_answered(ho
     connection.close()
 
 
-def test_a_chunked_body_is_read(hookbox, app):
-    fresh(hookbox, app, "chunk")
+def test_a_chunked_body_is_read(hookbox, application):
+    fresh(hookbox, application, "chunk")
     pieces = b"8\r\nchannel_\r\na;x=y\r\nname=chunk\r\n8\r\n&payload\r\n2\r\n=7\r\n0\r\n\r\n"
     status, _, body = send(hookbox, "POST", "/web/publish", pieces, **{"Transfer-Encoding": "chunked"})
     assert (status, json.loads(body)[0]) == (200, True)
@@ -83,15 +89,17 @@ def test_H8_a_body_above_api_body_is_413(start):
     assert (status, json.loads(body)[0]) == (200, False)
 
 
-def test_a_body_far_above_what_a_comet_client_may_send_is_taken(hookbox, app):
-    (alice,) = fresh(hookbox, app, "large", "alice")
+def test_a_body_far_above_what_a_comet_client_may_send_is_taken(hookbox, application):
+    (alice,) = fresh(hookbox, application, "large", "alice")
     hookbox.api("publish", channel_name="large", payload="x" * 400_000)
     assert len(alice.next_publication()["payload"]) == 400_000
     alice.close()
 
 
 def test_H16_a_json_body_that_is_not_utf8_is_400(hookbox):
-    status, headers, body = send(hookbox, "POST", "/web/publish", b'{"a": "\xff"}', content_type="application/json")
+    status, headers, body = send(
+        hookbox, "POST", "/web/publish", b'{"a": "\xff"}', content_type="application/json"
+    )
     assert (status, json.loads(body)[1]["code"]) == (400, "bad_json")
     assert headers["x-request-id"] in hookbox.log
 
@@ -142,11 +150,13 @@ def test_the_api_has_a_port_of_its_own_where_that_is_set(start):
     assert send(server, "GET", "/healthz", port=port)[0] == 200
 
 
-def test_D1_eight_publishers_at_once_and_everybody_sees_the_same_order(hookbox, app):
-    clients = fresh(hookbox, app, "order", "a", "b", "c")
+def test_D1_eight_publishers_at_once_and_everybody_sees_the_same_order(hookbox, application):
+    clients = fresh(hookbox, application, "order", "a", "b", "c")
 
     def publish(publisher):
-        return [hookbox.api("publish", channel_name="order", payload=[publisher, n])["offset"] for n in range(25)]
+        return [
+            hookbox.api("publish", channel_name="order", payload=[publisher, n])["offset"] for n in range(25)
+        ]
 
     with ThreadPoolExecutor(8) as pool:
         offsets = list(pool.map(publish, range(8)))
@@ -161,11 +171,11 @@ def test_D1_eight_publishers_at_once_and_everybody_sees_the_same_order(hookbox, 
         client.close()
 
 
-def test_D8_repeats_at_once_publish_once(hookbox, app):
+def test_D8_repeats_at_once_publish_once(hookbox, application):
     hookbox.api("create_channel", channel_name="once")
     (alice,) = hookbox.subscribed("once", "alice")
     decided = threading.Event()
-    app.answer("publish", Reply([True, {}], wait_for=decided))
+    application.answer("publish", Reply([True, {}], wait_for=decided))
 
     def publish(_):
         params = {"channel_name": "once", "payload": 1, "send_hook": True, "idempotency_key": "k"}
@@ -173,44 +183,44 @@ def test_D8_repeats_at_once_publish_once(hookbox, app):
 
     with ThreadPoolExecutor(6) as pool:
         calls = [pool.submit(publish, n) for n in range(6)]
-        app.wait_for("publish")
+        application.wait_for("publish")
         decided.set()
         assert {call.result(DEADLINE) for call in calls} == {1}
-    assert len(app.questions("publish")) == 1
-    app.allow("publish")
+    assert len(application.questions("publish")) == 1
+    application.allow("publish")
     hookbox.api("publish", channel_name="once", payload="marker")
     assert [alice.next_publication()["payload"] for _ in range(2)] == [1, "marker"]
     alice.close()
 
 
-def test_send_hook_carries_the_cookies_of_the_user_it_is_about(hookbox, app):
+def test_send_hook_carries_the_cookies_of_the_user_it_is_about(hookbox, application):
     hookbox.api("create_channel", channel_name="asked")
     alice = hookbox.connect("alice", headers={"Cookie": "sid=abc"})
     hookbox.api("subscribe", channel_name="asked", name="alice", send_hook=True)
-    (question,) = app.questions("subscribe", channel_name="asked")
+    (question,) = application.questions("subscribe", channel_name="asked")
     assert (question.headers["cookie"], question.form["user"]) == ("sid=abc", "alice")
-    app.refuse("publish", "not now")
+    application.refuse("publish", "not now")
     with pytest.raises(ApiRefused, match="not now"):
         hookbox.api("publish", channel_name="asked", originator="alice", send_hook=True)
     alice.close()
 
 
 def test_F2_a_publish_of_the_application_waits_for_nobody(start):
-    app = ScriptedApp()
-    server = start(app=app, webhook_timeout=60)
+    application = ScriptedApp()
+    server = start(app=application, webhook_timeout=60)
     server.api("create_channel", channel_name="c")
     never = threading.Event()
-    app.answer("publish", Reply([True, {}], wait_for=never))
+    application.answer("publish", Reply([True, {}], wait_for=never))
     alice = server.connect("alice")
     alice.publish("c", 1)
-    app.wait_for("publish")
+    application.wait_for("publish")
     assert server.api("publish", channel_name="c", payload=2)["offset"] == 1
     never.set()
     alice.cut()
 
 
-def test_A10_after_disconnect_user_nothing_reaches_the_user(hookbox, app):
-    alice, again, bob = fresh(hookbox, app, "banned", "alice", "alice", "bob")
+def test_A10_after_disconnect_user_nothing_reaches_the_user(hookbox, application):
+    alice, again, bob = fresh(hookbox, application, "banned", "alice", "alice", "bob")
     hookbox.api("publish", channel_name="banned", payload="before")
     assert hookbox.api("disconnect_user", name="alice") == {"connections": 2}
     hookbox.api("publish", channel_name="banned", payload="after")
@@ -218,14 +228,14 @@ def test_A10_after_disconnect_user_nothing_reaches_the_user(hookbox, app):
         assert client.next_publication()["payload"] == "before"
         assert client.wait_closed() == (4504, "disconnected by the application")
     assert [bob.next_publication()["payload"] for _ in range(2)] == ["before", "after"]
-    app.wait_for("disconnect", name="alice")
+    application.wait_for("disconnect", name="alice")
     with pytest.raises(ApiRefused, match="user alice is not connected"):
         hookbox.api("get_user_info", user_name="alice")
     bob.close()
 
 
-def test_A10_after_disconnect_and_unsubscribe_nothing_reaches_the_connection(hookbox, app):
-    alice, bob, carol = fresh(hookbox, app, "left", "alice", "bob", "carol")
+def test_A10_after_disconnect_and_unsubscribe_nothing_reaches_the_connection(hookbox, application):
+    alice, bob, carol = fresh(hookbox, application, "left", "alice", "bob", "carol")
     (identifier,) = hookbox.api("get_user_info", user_name="alice")["connections"]
     hookbox.api("disconnect", identifier=identifier)
     hookbox.api("unsubscribe", channel_name="left", name="bob")
@@ -260,11 +270,11 @@ def test_a_token_set_while_running_counts_at_once(start):
     assert json.loads(send(server, "POST", "/web/get_server_info", token="fresh-token")[2])[0] is True
 
 
-def test_polling_publishes_what_a_url_says_until_it_is_switched_off(hookbox, app):
+def test_polling_publishes_what_a_url_says_until_it_is_switched_off(hookbox, application):
     source = ScriptedApp()
     source.answer("feed", [True, {"payload": {"n": 1}, "state": {"k": 2}}])
     url = f"http://127.0.0.1:{source.port}/feed"
-    (alice,) = fresh(hookbox, app, "polled", "alice")
+    (alice,) = fresh(hookbox, application, "polled", "alice")
     polling = {"mode": "persistent", "url": url, "interval": 0.1, "form": {"a": "b"}}
     hookbox.api("set_channel_options", channel_name="polled", polling=polling)
     assert alice.skip_to("STATE_UPDATE")["updates"] == {"k": 2}
@@ -300,12 +310,11 @@ def test_the_descriptions_are_served_without_a_token(hookbox):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="NOT TESTED: curl is missing")
-def test_the_manuals_first_example_works_with_the_real_curl(hookbox, app):
-    (alice,) = fresh(hookbox, app, "lobby", "alice")
+def test_the_manuals_first_example_works_with_the_real_curl(hookbox, application):
+    (alice,) = fresh(hookbox, application, "lobby", "alice")
     command = ["curl", "-sS", f"{hookbox.url}/web/publish", "-H", f"Authorization: Bearer {TOKEN}"]
     command += ["-d", "channel_name=lobby", "-d", 'payload="Hello"']
     answer = subprocess.run(command, capture_output=True, check=True, timeout=DEADLINE)
     assert json.loads(answer.stdout)[0] is True
     assert alice.next_publication()["payload"] == "Hello"
     alice.close()
-

@@ -45,7 +45,13 @@ def test_D7_publish_answers_offset_and_epoch_and_everybody_has_it_queued(rig):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("null", None), ('"x"', "x"), ("[1, 2.5]", [1, 2.5]), (' {"a": "\\u00e9é"} ', {"a": "éé"}), ("true", True)],
+    [
+        ("null", None),
+        ('"x"', "x"),
+        ("[1, 2.5]", [1, 2.5]),
+        (' {"a": "\\u00e9é"} ', {"a": "éé"}),
+        ("true", True),
+    ],
 )
 def test_a_payload_is_json_text_in_a_form_and_any_value_in_json(rig, text, value):
     rig.channel("c")
@@ -62,7 +68,9 @@ def test_a_string_in_a_json_body_stays_a_string(rig):
     assert alice.payloads == ['{"a": 1}']
 
 
-@pytest.mark.parametrize("text", ["", "x", "{", "NaN", "1e999", '"\\ud800"', "9223372036854775808", "[" * 33 + "]" * 33])
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", "NaN", "1e999", '"\\ud800"', "9223372036854775808", "[" * 33 + "]" * 33]
+)
 def test_a_payload_that_is_not_acceptable_json_is_refused(rig, text):
     rig.channel("c")
     answer = rig.form("publish", channel_name="c", payload=text)
@@ -80,7 +88,9 @@ def test_a_payload_may_nest_as_deep_in_json_as_in_a_form(rig, depth):
     assert given.json[0] is said.json[0] is (depth == 32)
 
 
-@pytest.mark.parametrize("name", ["", "$x", "a\x00b", "a\u202eb", "x" * 201], ids=["empty", "$", "NUL", "bidi", "long"])
+@pytest.mark.parametrize(
+    "name", ["", "$x", "a\x00b", "a\u202eb", "x" * 201], ids=["empty", "$", "NUL", "bidi", "long"]
+)
 def test_a_bad_channel_name_is_refused(rig, name):
     assert rig.form("publish", channel_name=name).code == "bad_channel"
     assert rig.json("create_channel", channel_name=name).code == "bad_channel"
@@ -127,7 +137,12 @@ def test_send_hook_asks_the_application_with_the_speakers_cookies(rig, flag):
     assert rig.form("publish", channel_name="c", payload="[1]", originator="alice", send_hook=flag).result
     (question,) = rig.gate.asked
     assert question.action == "publish"
-    assert question.fields == {"channel_name": "c", "destination": "c", "payload": "[1]", "originator": "alice"}
+    assert question.fields == {
+        "channel_name": "c",
+        "destination": "c",
+        "payload": "[1]",
+        "originator": "alice",
+    }
     assert (question.cookies, question.client_ip) == ("sid=1", "192.0.2.1")
 
 
@@ -142,7 +157,9 @@ def test_send_hook_obeys_the_answer(rig, originator):
     answer = rig.form("publish", channel_name="c", originator=originator, send_hook="1")
     assert (answer.error, answer.code) == ("not that", "denied")
     rig.gate.answers["publish"] = Allow({"only_to_sender": True})
-    assert rig.form("publish", channel_name="c", payload="3", originator=originator, send_hook="1").result == {}
+    assert (
+        rig.form("publish", channel_name="c", payload="3", originator=originator, send_hook="1").result == {}
+    )
     assert bob.payloads == ["other"]
     assert alice.payloads == (["other", 3] if originator == "alice" else ["other"])
 
@@ -208,7 +225,8 @@ def test_D8_a_repeat_while_the_first_is_under_way_waits_and_gets_the_same(rig):
 
     rig.gate.answers["publish"] = wait
     calls = [
-        gevent.spawn(rig.json, "publish", channel_name="c", send_hook=True, idempotency_key="k") for _ in range(5)
+        gevent.spawn(rig.json, "publish", channel_name="c", send_hook=True, idempotency_key="k")
+        for _ in range(5)
     ]
     turn_over()
     decided.set()
@@ -381,7 +399,10 @@ def test_a_message_reaches_the_recipient_and_the_sender_sees_it(rig):
 
 def test_create_channel_takes_options_flat_and_as_an_object(rig):
     assert rig.form("create_channel", channel_name="a", reflective="false", history="3").result == {}
-    assert rig.json("create_channel", channel_name="b", options={"reflective": False, "history_size": 3}).result == {}
+    assert (
+        rig.json("create_channel", channel_name="b", options={"reflective": False, "history_size": 3}).result
+        == {}
+    )
     for name in ("a", "b"):
         info = rig.get("channel_info", channel_name=name).result
         assert (info["reflective"], info["history_size"]) == (False, 3)
@@ -391,7 +412,10 @@ def test_create_channel_takes_options_flat_and_as_an_object(rig):
 
 def test_create_channel_asks_with_send_hook_and_the_answer_wins(rig):
     rig.gate.answers["create_channel"] = Allow({"history_size": 5})
-    assert rig.json("create_channel", channel_name="c", history_size=1, reflective=False, send_hook=True).result == {}
+    assert (
+        rig.json("create_channel", channel_name="c", history_size=1, reflective=False, send_hook=True).result
+        == {}
+    )
     info = rig.get("channel_info", channel_name="c").result
     assert (info["history_size"], info["reflective"]) == (5, False)
     rig.gate.answers["create_channel"] = Refuse("none of yours")
@@ -451,7 +475,9 @@ def test_channel_info_shows_no_entry_that_is_too_old(rig):
 
 def test_set_channel_options_applies_all_or_none(rig):
     rig.channel("c")
-    assert rig.form("set_channel_options", channel_name="c", reflective="false", history_size="3").result == {}
+    assert (
+        rig.form("set_channel_options", channel_name="c", reflective="false", history_size="3").result == {}
+    )
     info = rig.get("channel_info", channel_name="c").result
     assert (info["reflective"], info["history_size"]) == (False, 3)
     for wrong in ({"history_size": "many"}, {"moderated": "1"}, {"no_such": "1"}, {"options": "[]"}):

@@ -211,18 +211,24 @@ def test_an_answer_is_json_that_nobody_stores_or_shares(rig):
     assert not [name for name in answer.headers if name.startswith("Access-Control")], "A2"
 
 
-@pytest.mark.parametrize("content_type", [FORM, FORM + "; charset=UTF-8", "Application/X-WWW-Form-Urlencoded", None, ""])
+@pytest.mark.parametrize(
+    "content_type", [FORM, FORM + "; charset=UTF-8", "Application/X-WWW-Form-Urlencoded", None, ""]
+)
 def test_a_form_is_read_with_and_without_parameters_of_its_type(rig, content_type):
     assert rig.request("POST", "/web/publish", PUBLISH, content_type=content_type).result["offset"] == 1
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "application/x+json"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=utf-8", "application/x+json"]
+)
 def test_json_is_read(rig, content_type):
     body = b'{"channel_name": "c"}'
     assert rig.request("POST", "/web/publish", body, content_type=content_type).result["offset"] == 1
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data; boundary=x", "application/xml", "x"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "multipart/form-data; boundary=x", "application/xml", "x"]
+)
 def test_H16_another_content_type_is_415(rig, content_type):
     answer = rig.request("POST", "/web/publish", PUBLISH, content_type=content_type)
     assert (answer.status, answer.code) == (415, "bad_content_type")
@@ -269,7 +275,10 @@ def test_a_body_shorter_than_announced_is_400(rig):
 
 def test_parameters_come_from_the_query_where_there_is_no_body(rig):
     assert rig.request("POST", "/web/publish", query="channel_name=c&payload=1").result["offset"] == 1
-    assert rig.request("POST", "/web/publish", b"payload=1", query="channel_name=c").error == "channel_name required"
+    assert (
+        rig.request("POST", "/web/publish", b"payload=1", query="channel_name=c").error
+        == "channel_name required"
+    )
 
 
 @given(st.binary(max_size=40))
@@ -297,7 +306,9 @@ FUZZED.channel("c", moderated=False)
 def test_any_body_is_answered_and_never_with_500(data):
     for content_type in (FORM, "application/json"):
         for method in ("publish", "batch", "set_channel_options", "history"):
-            answer = FUZZED.request("POST", f"/web/{method}", b"channel_name=c&" + data, content_type=content_type)
+            answer = FUZZED.request(
+                "POST", f"/web/{method}", b"channel_name=c&" + data, content_type=content_type
+            )
             assert answer.status in (200, 400)
             assert isinstance(answer.json[0], bool)
 

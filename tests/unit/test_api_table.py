@@ -125,7 +125,11 @@ def test_the_manual_has_a_section_with_every_parameter_of_each_method(method):
 
 
 def test_the_manual_names_every_option():
-    for kind, title in ((ChannelOptions, "Channel options"), (UserOptions, "User options"), (Polling, "Polling")):
+    for kind, title in (
+        (ChannelOptions, "Channel options"),
+        (UserOptions, "User options"),
+        (Polling, "Polling"),
+    ):
         for name in kind.__dataclass_fields__:
             assert f"`{name}`" in SECTIONS[title], name
     for name in CHANGEABLE:
@@ -133,11 +137,17 @@ def test_the_manual_names_every_option():
 
 
 def test_the_manual_explains_every_code():
-    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", SECTIONS["The answer"], re.MULTILINE))))
+    explained = set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", SECTIONS["The answer"], re.MULTILINE)))
+    )
     source = Path(__file__).parents[2] / "hookbox"
     used = set()
     for path in ("web/answers.py", "web/api.py", "web/bodies.py", "web/caller.py", "web/params.py"):
-        used |= set(re.findall(r'(?:code = |Unreadable\(\s*\d+,\s*|refusal\("[\w ]+", )"(\w+)"', (source / path).read_text()))
+        used |= set(
+            re.findall(
+                r'(?:code = |Unreadable\(\s*\d+,\s*|refusal\("[\w ]+", )"(\w+)"', (source / path).read_text()
+            )
+        )
     assert {"bad_token", "bad_json", "too_large", "internal", "rate", "partly_failed"} <= used
     assert used <= explained
 

@@ -21,7 +21,11 @@ FLAGS = ["reflective", "history_publish_only", "moderated", "moderated_publish",
 COUNTS = ["history_size", "presence_in_publish", "recovery_size"]
 SECONDS = ["history_duration", "recovery_duration"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
@@ -89,7 +93,12 @@ def test_a_duration_is_a_number_of_seconds(name, wrong):
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
-    [("histroy_size", "history_size"), ("moderate", "moderated"), ("presencefull", "presenceful"), ("state_", "state")],
+    [
+        ("histroy_size", "history_size"),
+        ("moderate", "moderated"),
+        ("presencefull", "presenceful"),
+        ("state_", "state"),
+    ],
 )
 def test_an_unknown_option_is_refused_with_the_nearest_one(wrong, hint):
     with pytest.raises(BadOption, match=f"unknown option {wrong}; did you mean {hint}?"):
@@ -205,7 +214,11 @@ def test_user_options_are_flags():
         read_user_options({"reflektive": True}, options)
 
 
-@given(st.dictionaries(st.sampled_from([*DEFAULTS.as_json(), "history", "set_history", "state", "x"]), JSON, max_size=4))
+@given(
+    st.dictionaries(
+        st.sampled_from([*DEFAULTS.as_json(), "history", "set_history", "state", "x"]), JSON, max_size=4
+    )
+)
 def test_any_options_are_applied_whole_or_refused(given_options):
     before = DEFAULTS.as_json()
     try:

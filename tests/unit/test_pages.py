@@ -99,7 +99,8 @@ def test_the_compressed_client_is_the_client(get):
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/", "/static/build.sh", "/static/../setup.py", "/static/hookbox.js/", "/x", "/\x1b[31m", "/é"]
+    "path",
+    ["/static/", "/static/build.sh", "/static/../setup.py", "/static/hookbox.js/", "/x", "/\x1b[31m", "/é"],
 )
 def test_H10_anything_else_is_404_and_is_not_repeated_back(get, path):
     answer = get(path)

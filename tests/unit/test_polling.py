@@ -169,7 +169,10 @@ def test_other_options_begin_anew_and_the_old_ones_end(rig, fetch_from):
     source = fetch_from(b"1")
     poll(rig)
     rig.later.pass_time(5)
-    assert rig.json("set_channel_options", channel_name="c", polling={"url": "http://y/", "interval": 7}).result == {}
+    assert (
+        rig.json("set_channel_options", channel_name="c", polling={"url": "http://y/", "interval": 7}).result
+        == {}
+    )
     assert len(rig.later.waiting) == 1
     rig.later.pass_time(14)
     assert [asked.url for asked in source.asked] == ["http://x/", "http://y/", "http://y/", "http://y/"]
