@@ -4,6 +4,7 @@ The standard library is patched before anything else is imported, so that no mod
 a socket, lock or queue that blocks. Only asking the command about itself goes without.
 """
 
+import gc
 import sys
 
 if not {"-h", "--help", "--version", "--check-config"} & set(sys.argv[1:]):
@@ -14,6 +15,7 @@ if not {"-h", "--help", "--version", "--check-config"} & set(sys.argv[1:]):
     events.notify_and_call_entry_points = events.notify  # type: ignore[attr-defined]
     monkey.patch_all()
     events.notify_and_call_entry_points = search  # type: ignore[attr-defined]
+    gc.disable()  # until the server runs: what is imported is not garbage
 
 from hookbox.cli import main
 

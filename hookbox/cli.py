@@ -6,6 +6,7 @@ Exit codes: 0 after an orderly end, 2 when flags or settings are wrong, 1 when t
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,10 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
         logger.warning("%s", warning)
     _use_all_files_allowed()
     try:
-        Server(effective.settings, gate=gate, reload=reload).run()
+        server = Server(effective.settings, gate=gate, reload=reload)
+        gc.freeze()  # no collection has to look at the code and the routes again
+        gc.enable()
+        server.run()
     except OSError as error:
         logger.error("%s", _why_not_listening(error, effective.settings))
         return CANNOT_START

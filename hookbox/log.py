@@ -85,11 +85,12 @@ class Outlet(logging.Handler):
         self._waiting.put(b"")
 
     def close(self, timeout: float = 1.0) -> None:
-        """Write what is queued, for up to so many seconds, and stop. A second call does nothing."""
+        """Write what is queued and stop; waits for that up to so many seconds, at every call."""
         if not self._closing:
             self._closing = True
             self._waiting.put(b"")
-            self._done.acquire(timeout=timeout)
+        if self._done.acquire(timeout=timeout):
+            self._done.release()
         super().close()
 
     def _write_until_closed(self) -> None:
@@ -167,6 +168,7 @@ class Logs:
 
     def __init__(self, settings: Settings) -> None:
         self._outlets: dict[str, Outlet] = {}
+        self._left: list[Outlet] = []
         logging.captureWarnings(True)
         self.reconfigure(settings)
 
@@ -188,10 +190,10 @@ class Logs:
         mask = Mask(settings.secrets)
         for outlet in outlets.values():
             outlet.setFormatter(JsonFormatter(mask) if settings.log_format == "json" else LineFormatter(mask))
-        left = [outlet for outlet in self._outlets.values() if outlet not in outlets.values()]
+        self._left += [outlet for outlet in self._outlets.values() if outlet not in outlets.values()]
         self._outlets = outlets
         self._install(logging.DEBUG if settings.debug else logging.getLevelName(settings.log_level))
-        for outlet in left:
+        for outlet in self._left:
             outlet.close(timeout=0.0)
 
     def reopen(self) -> None:
@@ -201,7 +203,7 @@ class Logs:
 
     def close(self, timeout: float = 1.0) -> None:
         """Write out what is queued, for up to so many seconds per target."""
-        for outlet in self._outlets.values():
+        for outlet in (*self._left, *self._outlets.values()):
             outlet.close(timeout)
 
     def _outlet(self, role: str, path: str) -> Outlet:

@@ -21,6 +21,7 @@ from hookbox.clock import SystemClock
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
+from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
@@ -124,7 +125,9 @@ class Server:
             settings=settings,
             clock=self.clock,
             hub=Hub(kept),
-            broker=MemoryBroker(kept, settings.history_bytes),
+            broker=MemoryBroker(
+                kept, settings.history_bytes, (settings.recovery_messages, settings.recovery_bytes)
+            ),
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
@@ -162,6 +165,7 @@ class Server:
             gevent.signal_handler(number, self._on_stop_signal)
         if hasattr(signal, "SIGHUP"):
             gevent.signal_handler(signal.SIGHUP, self._on_reload_signal)
+        see_deaths()
         self.start()
         for door in self.doors:
             logger.info("Listening to hookbox on %s", door.url)
@@ -212,7 +216,11 @@ class Server:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
         websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
         connection = Connection(
-            new_connection_id(), websocket.outbox, upgrade.cookies, upgrade.client_ip, self.clock.monotonic()
+            new_connection_id(),
+            websocket.outbox,
+            from_wsgi(upgrade.cookies),
+            upgrade.client_ip,
+            self.clock.monotonic(),
         )
         connection.transport = websocket
         websocket.road = ClientRoad(self.site, connection)
@@ -235,7 +243,7 @@ class Server:
         if len(self.comet) >= self.admission.limit:
             raise LimitReached("too many connections")
         connection = Connection(
-            new_connection_id(), session.outbox, cookies, client_ip, self.clock.monotonic()
+            new_connection_id(), session.outbox, from_wsgi(cookies), client_ip, self.clock.monotonic()
         )
         connection.transport = session
         session.road = ClientRoad(self.site, connection)
@@ -243,7 +251,7 @@ class Server:
         self.checked[session] = None
 
     def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
-        connection.request_cookies = cookies
+        connection.request_cookies = from_wsgi(cookies)
         connection.refresh_cookies(self.settings.cookie_identifier or None)
 
     def forget(self, session: CometSession) -> None:
@@ -271,7 +279,7 @@ class Server:
             door.begin_draining()
         self._say_goodbye(list(self.site.hub.connections.values()))
         patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
-        while self.checked and self.clock.monotonic() < patience:
+        while self.clock.monotonic() < patience and not all(map(_is_settled, self.checked)):
             gevent.sleep(0.05)
         self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
         self._stopped.set()
@@ -303,6 +311,20 @@ def connection_limit(settings: Settings) -> int:
     return descriptors - min(512, descriptors // 4)
 
 
+def see_deaths() -> None:
+    """Log the death of any greenlet by an error that nobody handled, instead of printing it."""
+    hub = get_hub()
+    otherwise = hub.handle_error
+
+    def log(context: object, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None and issubclass(kind, Exception) and not issubclass(kind, hub.NOT_ERROR):
+            logger.error("a greenlet died: %s", type(context).__name__, exc_info=(kind, value, trace))
+        else:
+            otherwise(context, kind, value, trace)
+
+    hub.handle_error = log  # type: ignore[method-assign, assignment]
+
+
 def run_later(seconds: float, function: Callable[[], None]) -> None:
     """Run a function in the hub's greenlet after some seconds; it must not block."""
     timer = get_hub().loop.timer(seconds)
@@ -312,6 +334,11 @@ def run_later(seconds: float, function: Callable[[], None]) -> None:
         function()
 
     timer.start(fire, update=True)
+
+
+def _is_settled(member: Checked) -> bool:
+    """Whether nothing of a connection has to be waited for any more."""
+    return isinstance(member, CometSession) and member.settled
 
 
 def _check(member: Checked, now: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -191,6 +192,7 @@ class HookboxProcess:
 
     def __init__(self, app: ScriptedApp | None = None, **flags: object) -> None:
         self.app = app or ScriptedApp()
+        self._clients: list[Client] = []
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="hookbox-", suffix=".log")  # noqa: SIM115
         given: dict[str, object] = {"port": 0, "cbport": self.app.port, "api_security_token": self.TOKEN}
         command = [sys.executable, "-m", "hookbox", *_as_flags(given | flags)]
@@ -240,11 +242,37 @@ class HookboxProcess:
         assert isinstance(result, dict)
         return result
 
+    def client(self, **options: Any) -> Client:
+        """A client that has not sent CONNECT; options as for `Client`."""
+        client = Client(self.url, **options)
+        self._clients.append(client)
+        return client
+
     def connect(self, name: str, **options: Any) -> Client:
         """A client connected as that user; options as for `Client`."""
-        client = Client(self.url, **options)
+        client = self.client(**options)
         client.connect(name)
         return client
+
+    def settle(self) -> JSONObject:
+        """Close all its clients and wait until nothing is left of them; says how the server stands then.
+
+        So one server can serve many tests.
+
+        Raises:
+            TimeoutError: users, connections or webhooks are left over.
+        """
+        while self._clients:
+            self._clients.pop().cut()
+        until = time.monotonic() + DEADLINE
+        while time.monotonic() < until:
+            info = self.api("get_server_info")
+            counts = info["counts"]
+            assert isinstance(counts, dict)
+            if not (info["users"] or info["connections"] or counts["webhooks_out"]):
+                return info
+            time.sleep(0.01)
+        raise TimeoutError(f"left over: {info}")
 
     def subscribed(self, channel: str, *names: str) -> list[Client]:
         """Clients connected and subscribed to a channel."""
@@ -423,4 +451,8 @@ class Client:
 
     def cut(self) -> None:
         """Drop the TCP connection without a word."""
+        try:
+            self.socket.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended already
         self.socket.socket.close()

@@ -62,7 +62,9 @@ def login():
     except Refused as refusal:
         response.status = 409
         return page("login.html", name=name, error=str(refusal))
-    response.set_cookie("chat_session", session, path="/", httponly=True, samesite="lax", max_age=86400 * 30)
+    is_https = request.urlparts.scheme == "https"
+    options = {"path": "/", "httponly": True, "samesite": "lax", "secure": is_https, "max_age": 30 * 86400}
+    response.set_cookie("chat_session", session, **options)
     return redirect("/", 303)
 
 

@@ -35,7 +35,7 @@ def main():
             stop_if_one_has_died(parts)
             time.sleep(0.2)
     except KeyboardInterrupt:
-        print("\nStopping.")
+        print("\nStopping both.")
     finally:
         stop(parts)
 

@@ -55,7 +55,7 @@ def take_cookies(site: Site, connection: Connection, set_cookies: tuple[str, ...
     """
     for raw in set_cookies:
         try:
-            cookie = read_set_cookie(raw)
+            cookie = read_set_cookie(raw, site.clock.now())
         except (ValueError, ProtocolError):
             logger.warning("the application sent a malformed Set-Cookie, it is ignored")
             continue

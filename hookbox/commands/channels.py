@@ -68,8 +68,7 @@ def _ask_and_create(
     site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON] | None = None
 ) -> Channel:
     _require_absent(site, name)
-    if len(site.hub.channels) >= site.settings.channels:
-        raise LimitReached(f"no more than {site.settings.channels} channels")
+    _require_room(site)
     answer = ask(site, cause, "create_channel", channel_fields(name))
     existing = site.hub.channels.get(name)  # created by the application's API meanwhile
     if existing is not None:
@@ -87,8 +86,14 @@ def _require_absent(site: Site, name: ChannelName) -> None:
         raise CommandRefused(f"channel {name} already exists", "exists")
 
 
+def _require_room(site: Site) -> None:
+    if len(site.hub.channels) >= site.settings.channels:
+        raise LimitReached(f"no more than {site.settings.channels} channels")
+
+
 def _open(site: Site, name: ChannelName, change: ChannelChange) -> Channel:
     _require_absent(site, name)
+    _require_room(site)
     site.broker.open(name)
     channel = Channel(name, dump(name), DEFAULTS, site.hub.history_budget, site.settings.history_bytes)
     site.hub.channels[name] = channel

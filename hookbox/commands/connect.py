@@ -12,6 +12,7 @@ from hookbox.commands import subscribe
 from hookbox.commands.asking import ask, channel_fields, follow
 from hookbox.commands.channels import destroy_if_empty, tell_online
 from hookbox.commands.site import Cause, Site
+from hookbox.core.channel import Channel
 from hookbox.core.connection import NO_FEATURES, Connection
 from hookbox.core.names import user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
@@ -40,14 +41,16 @@ class Greeting:
 
     Args:
         cookie_string: the cookies that script could read.
-        payload_text: the connect payload, JSON text as the client sent it.
-        features: extensions the client wants.
+        payload: the connect payload.
+        payload_text: the same, as the client wrote it.
+        features: extensions the client wants; None if it knows of none.
         since: the last positions it saw, by channel name; None if it did not say.
     """
 
     cookie_string: str = field(repr=False)
+    payload: JSON = None
     payload_text: str = "null"
-    features: frozenset[str] = frozenset()
+    features: frozenset[str] | None = None
     since: Mapping[str, Position] | None = None
 
 
@@ -65,7 +68,7 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     connection.script_cookies = greeting.cookie_string
     connection.refresh_cookies(site.settings.cookie_identifier or None)
     cause = Cause(site.app, connection)
-    answer = ask(site, cause, "connect", {"payload": greeting.payload_text})
+    answer = ask(site, cause, "connect", {"payload": dump(greeting.payload)})
     cause.require_open()
     name = _read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
@@ -89,7 +92,7 @@ def _connected(
     site: Site, connection: Connection, user: User, greeting: Greeting, answer: JSONObject
 ) -> EncodedFrame:
     args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
-    if greeting.features:
+    if greeting.features is not None:
         args["features"] = [*sorted(connection.features)]
         args["conn_id"] = connection.id
         args["version"] = __version__
@@ -97,8 +100,8 @@ def _connected(
     return frame("CONNECTED", args)
 
 
-def _granted(wanted: frozenset[str]) -> frozenset[str]:
-    granted = wanted & FEATURES
+def _granted(wanted: frozenset[str] | None) -> frozenset[str]:
+    granted = (wanted or NO_FEATURES) & FEATURES
     return _SHARED_SETS.setdefault(granted, granted)
 
 
@@ -198,6 +201,10 @@ def leave(site: Site, user: User, absence: int) -> None:
     for channel in channels:
         subscribe.end(site, user, channel)
     tell_online(site, user, False)
+    site.errands.add(_tell_leave, site, user, channels)
+
+
+def _tell_leave(site: Site, user: User, channels: list[Channel]) -> None:
     cause = Cause(site.app, speaker=user.last_connection)
     for channel in channels:
         if channel.options.asks("unsubscribe"):
@@ -228,9 +235,8 @@ def _attempt_disconnect(site: Site, cause: Cause, fields: Mapping[str, str], key
         if made == len(DISCONNECT_PAUSES) or site.draining:
             logger.warning("the application was not told of a user that has gone: %s", error)
             return
-        site.later.spawn_later(
-            DISCONNECT_PAUSES[made], _attempt_disconnect, site, cause, fields, key, made + 1
-        )
+        again = (_attempt_disconnect, site, cause, fields, key, made + 1)
+        site.later.spawn_later(DISCONNECT_PAUSES[made], site.errands.add, *again)
 
 
 def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:

@@ -96,5 +96,5 @@ def _to_sender(site: Site, cause: Cause, user: User, channel: Channel, draft: Dr
     frame = frames.publish(channel, publication)
     for connection in user.connections:
         mine = connection is cause.connection
-        if channel.options.reflective or not mine:
+        if connection.outbox in channel.listeners and (channel.options.reflective or not mine):
             connection.outbox.put(frame)

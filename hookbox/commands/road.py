@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 Reply = JSONObject | Disconnect | None
 OVER_RATE_SECONDS = 10.0
+PAUSE_SECONDS = 1.0
+"""How long no message may have been refused for a client to count as having slowed down."""
 CLIENT_FAULTS = frozenset(
     {
         "bad_json",
@@ -48,7 +50,7 @@ class ClientRoad:
         connection: whose frames these are.
     """
 
-    __slots__ = ("_errors", "_lines", "_messages", "_over_rate_since", "_site", "connection")
+    __slots__ = ("_errors", "_lines", "_messages", "_refused_at", "_refused_since", "_site", "connection")
 
     def __init__(self, site: Site, connection: Connection) -> None:
         self._site = site
@@ -56,7 +58,7 @@ class ClientRoad:
         self._lines = LineBuffer(site.settings.max_message)
         self._messages: Bucket | None = None
         self._errors: Bucket | None = None
-        self._over_rate_since = 0.0
+        self._refused_since = self._refused_at = 0.0
 
     @property
     def connected(self) -> bool:
@@ -85,7 +87,7 @@ class ClientRoad:
         """
         try:
             for line in self._lines.feed(data):
-                why = self._handle(line)
+                why = TOO_MANY_MESSAGES if self._floods else self._handle(line)
                 if why is not None or not self.connection.open:
                     return why
         except ProtocolError as error:  # a line too long; `_handle` raises none
@@ -96,10 +98,11 @@ class ClientRoad:
     def _handle(self, line: bytes) -> Disconnect | None:
         frame_id: int | None = None
         try:
-            if why := self._check_rate():
-                return why
+            in_time = self._in_time()
             received = read_frame(line, self._site.settings.json_depth)
             frame_id = received.id
+            if not in_time:
+                raise CommandRefused("Too many messages, slow down", "rate")
             reply = self._run(received)
         except ConnectionGone:
             return None
@@ -138,35 +141,45 @@ class ClientRoad:
             self._errors = Bucket(per_minute / 60, per_minute, now)
         return None if self._errors.take(now) else TOO_MANY_ERRORS
 
-    def _check_rate(self) -> Disconnect | None:
+    def _in_time(self) -> bool:
+        """Whether the client may send a message now."""
         settings, now = self._site.settings, self._site.clock.monotonic()
         if self._messages is None:
             self._messages = Bucket(settings.client_rate, settings.client_burst, now)
         if self._messages.take(now):
-            self._over_rate_since = 0.0
-            return None
-        if not self._over_rate_since:
-            self._over_rate_since = now
-        elif now - self._over_rate_since > OVER_RATE_SECONDS:
-            return TOO_MANY_MESSAGES
-        raise CommandRefused("Too many messages, slow down", "rate")
+            return True
+        if now - self._refused_at > PAUSE_SECONDS:
+            self._refused_since = now
+        self._refused_at = now
+        return False
+
+    @property
+    def _floods(self) -> bool:
+        """Whether messages have been refused, without a pause, for too long."""
+        return self._refused_at - self._refused_since > OVER_RATE_SECONDS
 
 
 def _connect(site: Site, connection: Connection, args: JSONObject) -> Reply:
     if connection.user is not None:
         raise CommandRefused("Already logged in", "already_connected")
     cookie_string = connecting.read_cookie_string(args.get("cookie_string"))
-    read_payload(site, args)
-    features = args.get("features")
-    if features is not None and not isinstance(features, list):
-        raise ProtocolError("bad_frame", "features must be a list of strings")
+    payload = read_payload(site, args)
     greeting = connecting.Greeting(
         cookie_string,
+        payload,
         str(args.get("payload", "null")),
-        frozenset(item for item in features or () if isinstance(item, str)),
+        _read_features(args.get("features")),
         _read_positions(args.get("since")),
     )
     return connecting.connect(site, connection, greeting)
+
+
+def _read_features(value: JSON) -> frozenset[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise ProtocolError("bad_frame", "features must be a list of strings")
+    return frozenset(item for item in value if isinstance(item, str))
 
 
 def _read_positions(value: JSON) -> Mapping[str, Position] | None:
@@ -220,10 +233,9 @@ def read_payload(site: Site, args: JSONObject) -> JSON:
     text = args.get("payload", "null")
     if not isinstance(text, str):
         raise ProtocolError("bad_json", "Invalid json for payload")
-    if len(text) > site.settings.client_payload:
-        raise CommandRefused(
-            f"payload of {len(text)} characters, limit {site.settings.client_payload}", "too_large"
-        )
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > site.settings.client_payload:
+        raise CommandRefused(f"payload of {size} bytes, limit {site.settings.client_payload}", "too_large")
     try:
         return load(text, site.settings.json_depth)
     except BadJSON:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +30,41 @@ class Later(Protocol):
 
     def spawn_later(self, seconds: float, function: Callable[..., object], *args: Any) -> object:
         """Run it after some seconds."""
+
+
+class Errands:
+    """What the application is told of, rather than asked: a few at a time, in order of arrival.
+
+    When many users go at once, those who decide about others must not wait behind the news of it.
+
+    Args:
+        later: runs the workers.
+        width: how many are under way at once.
+    """
+
+    def __init__(self, later: Later, width: int = 4) -> None:
+        self._later = later
+        self._width = width
+        self._workers = 0
+        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._workers
+
+    def add(self, function: Callable[..., object], *args: Any) -> None:
+        """Run a function when its turn comes; it may block."""
+        self._waiting.append((function, args))
+        if self._workers < self._width:
+            self._workers += 1
+            self._later.spawn(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._waiting:
+                function, args = self._waiting.popleft()
+                function(*args)
+        finally:
+            self._workers -= 1
 
 
 @dataclass(slots=True)
@@ -66,6 +102,10 @@ class Site:
     draining: bool = False
     resolver: Resolver | None = None
     """Looks names up for polling; shared, because its threads are few."""
+    errands: Errands = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.errands = Errands(self.later)
 
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""

@@ -32,12 +32,18 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
         if channel := user.channels.get(channel_name):
             _again(site, cause.connection, user, channel, since)
             return
-        if len(user.channels) >= site.settings.subscriptions:
-            raise LimitReached(f"no more than {site.settings.subscriptions} subscriptions")
+        _require_room(site, user)
         channel = ensure(site, cause, channel_name)
+        if channel_name in user.channels:  # by another connection, while the channel was created
+            continue
         if _decide_once(site, cause, user, channel, since):
             return
     raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _require_room(site: Site, user: User) -> None:
+    if len(user.channels) >= site.settings.subscriptions:
+        raise LimitReached(f"no more than {site.settings.subscriptions} subscriptions")
 
 
 def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: Position | None) -> bool:
@@ -47,7 +53,8 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
         False if the channel went meanwhile and everything has to be looked at again.
     """
     if not channel.options.asks("subscribe"):
-        _begin(site, cause.connection, user, channel, since, None)
+        if _lives(site, user, channel):
+            _begin(site, cause.connection, user, channel, since, None)
         return True
     flight = (user.name, channel.name)
     if cause.following and flight in site.subscriptions:
@@ -76,9 +83,13 @@ def _decide(site: Site, cause: Cause, user: User, channel: Channel, since: Posit
     answer = ask(site, cause, "subscribe", channel_fields(channel.name, user=user.name))
     cause.first_time("auto_subscribe", channel.name)
     follow(site, cause, user, answer)
-    alive = site.hub.channels.get(channel.name) is channel and site.hub.users.get(user.name) is user
-    if alive and channel.name not in user.channels:
+    if _lives(site, user, channel) and channel.name not in user.channels:
         _begin(site, cause.connection, user, channel, since, answer.get("initial_data"))
+
+
+def _lives(site: Site, user: User, channel: Channel) -> bool:
+    """Whether both are still there, after a wait."""
+    return site.hub.channels.get(channel.name) is channel and site.hub.users.get(user.name) is user
 
 
 def _begin(
@@ -90,6 +101,7 @@ def _begin(
     initial_data: JSON,
 ) -> None:
     """Begin a subscription: nothing here waits, so no publication can fall into a gap."""
+    _require_room(site, user)  # others may have begun while the application decided
     now = site.timestamp()
     others = tuple(channel.listeners) if channel.options.presenceful else ()
     channel.add(user)
@@ -119,8 +131,10 @@ def show(
 ) -> None:
     """Send a connection its own SUBSCRIBE and, from there on, the channel's traffic."""
     recovery = None
+    now = site.clock.monotonic()
+    channel.forget_old(now)
     if since is not None:
-        missed = site.broker.since(channel.name, since, channel.keep, site.clock.monotonic())
+        missed = site.broker.since(channel.name, since, channel.keep, now)
         recovery = (missed is not None, missed or [])
     connection.outbox.put(
         frames.own_subscribe(channel, user, position, initial_data=initial_data, recovery=recovery)
@@ -180,6 +194,8 @@ def release(site: Site, connection: Connection, channel: Channel) -> None:
 
 def release_all(site: Site, connection: Connection) -> None:
     """Release every channel still held, for a client that never asked."""
+    if not connection.open:
+        return
     for name in list(connection.held or ()):
         channel = site.hub.channels.get(name)
         if channel is not None and connection.user and name in connection.user.channels:

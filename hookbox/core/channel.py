@@ -123,6 +123,10 @@ class Channel:
         """Keep an entry in the history that new subscribers are shown."""
         self.history.append(entry, self.options.history_size, self.options.history_duration)
 
+    def forget_old(self, now: float) -> None:
+        """Give up history that is too old by now."""
+        self.history.prune(self.options.history_size, self.options.history_duration, now)
+
     def apply(self, change: ChannelChange, history: Iterable[Remembered] | None, now: float) -> StateChange:
         """Take over checked options, entries and state at once; says what changed in the state."""
         self.options = change.options

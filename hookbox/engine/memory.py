@@ -30,11 +30,15 @@ class MemoryBroker:
     Args:
         budget: bytes that all channels together may keep.
         byte_limit: bytes that one channel may keep.
+        recovery: publications, and bytes of them, that one recovery may return.
     """
 
-    def __init__(self, budget: Budget, byte_limit: int) -> None:
+    def __init__(
+        self, budget: Budget, byte_limit: int, recovery: tuple[int, int] = (RECOVERY_LIMIT, RECOVERY_BYTES)
+    ) -> None:
         self._budget = budget
         self._byte_limit = byte_limit
+        self._recovery = recovery
         self._lines: dict[ChannelName, _Line] = {}
 
     def open(self, channel: ChannelName) -> Position:
@@ -87,10 +91,11 @@ class MemoryBroker:
             return None
         line.kept.prune(*keep, now)
         missing = line.offset - seen.offset
-        if missing > min(len(line.kept), RECOVERY_LIMIT):
+        most, most_bytes = self._recovery
+        if missing > min(len(line.kept), most):
             return None
         missed = list(islice(line.kept, len(line.kept) - missing, None))
-        return missed if sum(item.size for item in missed) <= RECOVERY_BYTES else None
+        return missed if sum(item.size for item in missed) <= most_bytes else None
 
     def _line(self, channel: ChannelName) -> _Line:
         try:

@@ -46,6 +46,19 @@ def add_comet_routes(app: Bottle, sessions: CometSessions, settings: Callable[[]
         app.route(path, "ANY", lambda rest="": reply(request.environ, 404))
 
 
+def end_session_over_body(sessions: CometSessions, query_string: str) -> None:
+    """A body was refused for its size before here: end its session, or the client sends it for ever.
+
+    Args:
+        query_string: of the refused request.
+    """
+    try:
+        session = sessions.find(read_query(query_string).get("s", b"").decode("latin-1"))
+    except NotFound:
+        return
+    session.close(MESSAGE_TOO_BIG)
+
+
 class CometDoor:
     """Answers the requests of comet clients.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bottle
 
 from hookbox.web.api import body_limit, make_api, serves
-from hookbox.web.comet import add_comet_routes
+from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
 from hookbox.web.http import HttpServer, Visit, WsgiApp
 from hookbox.web.listen import listen, tls_context
@@ -71,9 +71,16 @@ def _door(server: Server, address: tuple[str, int], app: WsgiApp, *, public: boo
         admission=server.admission,
         body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,
         on_websocket=server.accept if public else None,
+        on_too_large=lambda environ: _end_comet_session(server, environ),
         on_visit=_log_visit if settings.log_file_access else None,
         ssl_context=tls_context(settings.certfile, settings.keyfile),
     )
+
+
+def _end_comet_session(server: Server, environ: dict[str, Any]) -> None:
+    """The old client would send a body that is too large again and again."""
+    if environ["PATH_INFO"] in ("/csp/send", "/csp/csp/send"):
+        end_session_over_body(server.comet, environ["QUERY_STRING"])
 
 
 def _plain_error(error: bottle.HTTPError) -> str:

@@ -140,6 +140,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             if self.server.is_websocket(self.environ["PATH_INFO"]):
                 return self._upgrade(head)
         except BadRequest as refusal:
+            if refusal.status == 413 and self.environ is not None:
+                self.server.on_too_large(self.environ)
             self._refuse(refusal)
             return False
         return self._answer(head)
@@ -376,6 +378,7 @@ class HttpServer(WSGIServer):
         body_limit: bytes that a body may have, by path.
         on_websocket: takes over an upgraded socket; must return at once. None serves no WebSockets.
         on_visit: called once for each answered request.
+        on_too_large: called with the environ of a request whose body is over its limit.
         admission: counts connections and says when there are too many.
         ssl_context: for TLS.
     """
@@ -393,6 +396,7 @@ class HttpServer(WSGIServer):
         body_limit: Callable[[str], int] | None = None,
         on_websocket: Callable[[Upgrade], None] | None = None,
         on_visit: Callable[[Visit], None] | None = None,
+        on_too_large: Callable[[dict[str, Any]], None] = lambda environ: None,
         ssl_context: Any = None,
     ) -> None:
         tls = {"ssl_context": ssl_context} if ssl_context is not None else {}
@@ -405,6 +409,7 @@ class HttpServer(WSGIServer):
         self.body_limit = body_limit or (lambda path: self.rules.settings.client_body)
         self.on_websocket = on_websocket
         self.on_visit = on_visit
+        self.on_too_large = on_too_large
         self.draining = False
         self._date = (0, "")
         self._handed_over: set[int] = set()

@@ -21,10 +21,20 @@ def hookbox(request):
 
 
 @pytest.fixture
-def app(hookbox):
-    """The application of the module's server, forgetful between tests."""
-    yield hookbox.app
-    hookbox.app.forget()
+def application(hookbox):
+    """The application of the module's server."""
+    return hookbox.app
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_over(request):
+    """After each test on the module's server: it holds nothing more, and the application is as it was."""
+    yield
+    if "hookbox" in request.fixturenames:
+        hookbox = request.getfixturevalue("hookbox")
+        hookbox.app.forget()
+        hookbox.settle()
+        hookbox.app.forget()
 
 
 @pytest.fixture

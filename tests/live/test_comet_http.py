@@ -22,7 +22,7 @@ from hookbox.server import run_later
 from hookbox.settings import Settings
 from hookbox.transports.comet import CometSessions
 from hookbox.transports.outbox import Flusher
-from hookbox.web.comet import add_comet_routes
+from hookbox.web.comet import add_comet_routes, end_session_over_body
 
 SESSION = json.loads((Path(__file__).parent.parent / "wire" / "csp_session.json").read_text("utf-8"))
 ORIGIN = "http://hookbox.example"
@@ -303,6 +303,15 @@ def test_H8_a_body_over_the_limit_is_a_413_and_closes_the_session(site):
     answer = client.post("send", "", b"x" * 10_001).reply()
     assert (answer.status, answer.body) == (413, b"'too_large'")
     assert client.finish(held) == [[1, 0, None]]
+
+
+def test_H8_a_body_refused_at_the_door_closes_its_session(site):
+    client, other = Comet(site.port), Comet(site.port)
+    end_session_over_body(site.sessions, f"s={client.key}&a=0")
+    end_session_over_body(site.sessions, "s=null")
+    end_session_over_body(site.sessions, "")
+    assert client.finish(client.begin()) == [[1, 0, None]]
+    assert other.post("send", "", b"[]").reply().status == 200
 
 
 def test_more_waiting_than_a_body_may_hold_is_refused_and_closes_the_session(site):

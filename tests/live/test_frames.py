@@ -35,7 +35,10 @@ def served(raw):
         pytest.param(text("hi", rsv=4), 1002, id="W2-rsv1"),
         pytest.param(text("hi", rsv=2), 1002, id="W2-rsv2"),
         pytest.param(text("hi", rsv=1), 1002, id="W2-rsv3"),
-        *(pytest.param(client_frame(n), 1002, id=f"W2-opcode-{n}") for n in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
+        *(
+            pytest.param(client_frame(n), 1002, id=f"W2-opcode-{n}")
+            for n in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+        ),
         pytest.param(client_frame(9, b"x" * 126), 1002, id="W3-long-ping"),
         pytest.param(client_frame(8, b"\x03\xe8" + b"x" * 124), 1002, id="W3-long-close"),
         pytest.param(client_frame(9, b"x", fin=False), 1002, id="W3-fragmented-ping"),
@@ -50,18 +53,32 @@ def served(raw):
         pytest.param(client_frame(1, length=2**33), 1009, id="W6-8GiB"),
         pytest.param(client_frame(2, length=2**62), 1009, id="W6-2^62"),
         pytest.param(
-            text("x" * 40_000, fin=False) + client_frame(0, b"x" * (LIMIT - 40_000 + 1)), 1009, id="W7-sum-of-limit+1"
+            text("x" * 40_000, fin=False) + client_frame(0, b"x" * (LIMIT - 40_000 + 1)),
+            1009,
+            id="W7-sum-of-limit+1",
         ),
-        pytest.param(text("a", fin=False) + client_frame(0, b"", fin=False) * 128, 1008, id="W8-129-fragments"),
+        pytest.param(
+            text("a", fin=False) + client_frame(0, b"", fin=False) * 128, 1008, id="W8-129-fragments"
+        ),
         pytest.param(text(b"\xff"), 1007, id="W10-ff"),
         pytest.param(text(b"a\xc3"), 1007, id="W10-c3-at-end"),
         pytest.param(text(b"\xf4\x90\x80\x80"), 1007, id="W10-f4-90"),
         pytest.param(text(b"\xed\xa0\x80"), 1007, id="W10-surrogate"),
-        pytest.param(text(b"\xed", fin=False) + client_frame(0, b"\xa0", fin=False), 1007, id="W10-split-over-fragments"),
+        pytest.param(
+            text(b"\xed", fin=False) + client_frame(0, b"\xa0", fin=False),
+            1007,
+            id="W10-split-over-fragments",
+        ),
         pytest.param(client_frame(2, b"\xff"), 1007, id="W10-binary"),
         pytest.param(client_frame(8, b"\x03"), 1002, id="W11-body-of-1-byte"),
-        *(pytest.param(close(n), 1002, id=f"W11-{n}") for n in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)),
-        *(pytest.param(close(n), n, id=f"W12-{n}") for n in (1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 4999)),
+        *(
+            pytest.param(close(n), 1002, id=f"W11-{n}")
+            for n in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+        ),
+        *(
+            pytest.param(close(n), n, id=f"W12-{n}")
+            for n in (1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 4999)
+        ),
         pytest.param(close(1000, b"bye \xc3\xa9"), 1000, id="W12-with-reason"),
         pytest.param(client_frame(8), None, id="W12-without-code"),
         pytest.param(close(1000, b"\xff"), 1007, id="W13-reason-not-utf8"),
@@ -90,7 +107,11 @@ def test_W7_a_message_of_just_the_limit_is_accepted(raw):
     padding = " " * (LIMIT - len('[1,"PING",{}]\r\n'))
     whole = f'[1,"PING",{{}}{padding}]\r\n'.encode()
     assert len(whole) == LIMIT
-    raw.send(text(whole[:30_000], fin=False), client_frame(0, whole[30_000:60_000], fin=False), client_frame(0, whole[60_000:]))
+    raw.send(
+        text(whole[:30_000], fin=False),
+        client_frame(0, whole[30_000:60_000], fin=False),
+        client_frame(0, whole[60_000:]),
+    )
     assert raw.next_line()[2] == {"id": 1, "msg": "Not connected", "code": "not_connected"}
     raw.send(text(whole))
     assert raw.next_line()[2]["code"] == "not_connected"
@@ -123,7 +144,7 @@ def test_W14_nothing_is_answered_behind_a_close(raw):
     assert [payload.split(b'"')[1] for _, payload in before] in ([b"CONNECTED"], [])
 
 
-def test_W14_what_came_before_a_close_is_answered_before_the_echo(raw, app):
+def test_W14_what_came_before_a_close_is_answered_before_the_echo(raw, application):
     raw.send(text("not a frame\r\n"), close(1000))
     before, code, _ = raw.ending()
     assert (len(before), code) == (1, 1000)
@@ -233,15 +254,15 @@ def test_W17_a_client_that_goes_leaves_nothing_behind(hookbox, watch):
         raw.socket.close()
 
 
-def test_W17_a_reset_while_the_application_decides_leaves_nothing_behind(hookbox, app, watch):
+def test_W17_a_reset_while_the_application_decides_leaves_nothing_behind(hookbox, application, watch):
     import threading
 
     from hookbox.testing import Reply
 
     answer = threading.Event()
-    app.answer("connect", Reply([True, {"name": "ann"}], wait_for=answer))
+    application.answer("connect", Reply([True, {"name": "ann"}], wait_for=answer))
     raw = Raw(hookbox.port, CONNECT)
-    app.wait_for("connect")
+    application.wait_for("connect")
     baseline = watch.sockets
     raw.reset()
     answer.set()
@@ -281,8 +302,8 @@ def test_W19_a_silent_connection_is_ended(raw):
     assert 1 < time.monotonic() - began < 4
 
 
-def test_W19_pings_and_refused_connects_do_not_save_it(hookbox, app):
-    app.refuse("connect")
+def test_W19_pings_and_refused_connects_do_not_save_it(hookbox, application):
+    application.refuse("connect")
     with Raw(hookbox.port) as raw:
         raw.socket.settimeout(0.2)
         for frame_id in range(1, 30):

@@ -406,6 +406,15 @@ def test_create_channel_with_a_wrong_option_creates_nothing(rig):
     assert not rig.site.hub.channels
 
 
+def test_create_channel_keeps_to_the_limit():
+    rig = Rig(channels=1)
+    rig.channel("c")
+    for send_hook in (False, True):
+        answer = rig.json("create_channel", channel_name="d", send_hook=send_hook)
+        assert (answer.code, answer.error) == ("limit", "no more than 1 channels")
+    assert rig.gate.asked == []
+
+
 def test_destroy_channel_tells_the_subscribers(rig):
     rig.channel("c")
     alice, bob = subscribed(rig, "alice", "bob")

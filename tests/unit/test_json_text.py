@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from hookbox.protocol.json_text import INTEGER_LIMIT, BadJSON, dump, load
 
-numbers = st.integers(-INTEGER_LIMIT + 1, INTEGER_LIMIT - 1) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-INTEGER_LIMIT + 1, INTEGER_LIMIT - 1) | st.floats(
+    allow_nan=False, allow_infinity=False
+)
 leaves = st.none() | st.booleans() | numbers | st.text()
-values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
 
 
 @given(values)
@@ -101,7 +105,11 @@ def test_M4_of_a_repeated_key_the_last_value_wins():
 @pytest.mark.parametrize("limit", [1, 2, 32, 200])
 def test_M2_nesting_is_allowed_up_to_the_limit(opening, limit):
     def nested(depth):
-        return opening * (depth - 1) + ("[]" if opening == "[" else "{}") + ("]" if opening == "[" else "}") * (depth - 1)
+        return (
+            opening * (depth - 1)
+            + ("[]" if opening == "[" else "{}")
+            + ("]" if opening == "[" else "}") * (depth - 1)
+        )
 
     load(nested(limit), limit)
     with pytest.raises(BadJSON, match="nested deeper"):
@@ -135,7 +143,9 @@ def test_M2_deep_nesting_is_refused_in_5_ms(depth, opening, closing):
         assert cpu_seconds(hostile) < 0.005 * len(hostile) / 65_536 + 0.005
 
 
-@pytest.mark.parametrize("unit", ["1" * 64, "[],", '{"a":1},', "\\u0041", '"\\ud83d",', "1e9,", " ", "123456789012345678 "])
+@pytest.mark.parametrize(
+    "unit", ["1" * 64, "[],", '{"a":1},', "\\u0041", '"\\ud83d",', "1e9,", " ", "123456789012345678 "]
+)
 def test_M2_a_long_message_that_is_not_json_is_refused_in_5_ms(unit):
     text = unit * (65_536 // len(unit))
     assert cpu_seconds(text) < 0.005

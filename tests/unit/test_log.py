@@ -148,7 +148,7 @@ def test_lines_arrive_in_order_before_close_returns(outlet, tmp_path):
     assert file.dropped == 0
 
 
-def test_a_second_close_does_nothing(outlet, tmp_path):
+def test_a_second_close_is_no_error(outlet, tmp_path):
     file = outlet(tmp_path / "log")
     file.close()
     file.close()

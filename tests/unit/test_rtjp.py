@@ -29,7 +29,9 @@ def read(line):
 # reading
 
 
-@given(st.integers(-(2**63) + 1, 2**63 - 1), st.text(min_size=1), st.dictionaries(st.text(), st.integers(0, 9)))
+@given(
+    st.integers(-(2**63) + 1, 2**63 - 1), st.text(min_size=1), st.dictionaries(st.text(), st.integers(0, 9))
+)
 def test_a_frame_reads_as_it_was_sent(frame_id, name, args):
     for ascii_only in (True, False):
         line = json.dumps([frame_id, name, args], ensure_ascii=ascii_only).encode()
@@ -37,7 +39,7 @@ def test_a_frame_reads_as_it_was_sent(frame_id, name, args):
 
 
 @given(st.binary())
-@example(b"[true, \"PING\", {}]")
+@example(b'[true, "PING", {}]')
 @example(b'[1, "", {}]')
 def test_any_line_is_a_frame_or_a_protocol_error(line):
     with suppress(ProtocolError):
@@ -59,7 +61,7 @@ NO_ID = "bad_frame", "Invalid frame id (must be int)", None
     [
         pytest.param(b"nonsense", BAD_JSON, id="M1-not-json"),
         pytest.param(b"", BAD_JSON, id="M1-empty-line"),
-        pytest.param(b"\xef\xbb\xbf[1,\"PING\",{}]", BAD_JSON, id="M1-byte-order-mark"),
+        pytest.param(b'\xef\xbb\xbf[1,"PING",{}]', BAD_JSON, id="M1-byte-order-mark"),
         pytest.param(b'[1,"PING",{}]x', BAD_JSON, id="M1-trailing-bytes"),
         pytest.param(b'[1,"PING",{"a":"\xe9"}]', BAD_JSON, id="M1-bad-utf8"),
         pytest.param(b"{}", ("bad_frame", "Invalid frame (not a list)", None), id="M1-object"),
@@ -76,9 +78,15 @@ NO_ID = "bad_frame", "Invalid frame id (must be int)", None
         pytest.param(b'[{},"A",{}]', NO_ID, id="M14-id-object"),
         pytest.param(b'["' + b"1" * 300 + b'","A",{}]', NO_ID, id="M14-id-of-300-characters"),
         pytest.param(b'["x",5,[]]', NO_ID, id="checks-run-in-order"),
-        pytest.param(b'[6,7,{}]', ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-number"),
-        pytest.param(b'[6,[],{}]', ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-list"),
-        pytest.param(b'[6,{},{}]', ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-dict"),
+        pytest.param(
+            b"[6,7,{}]", ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-number"
+        ),
+        pytest.param(
+            b"[6,[],{}]", ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-list"
+        ),
+        pytest.param(
+            b"[6,{},{}]", ("bad_frame", "Invalid frame name (must be string)", 6), id="M5-name-dict"
+        ),
         pytest.param(b'[6,"",3]', ("bad_frame", "Invalid frame name (must be string)", 6), id="name-empty"),
         pytest.param(
             b'[8,"A",[]]',

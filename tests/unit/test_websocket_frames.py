@@ -127,7 +127,9 @@ def test_W4_a_new_message_inside_a_message(opcode, fin):
 
 
 @pytest.mark.parametrize("opcode", [0, 1, 2])
-@pytest.mark.parametrize(("size", "form"), [(5, 16), (125, 16), (0, 64), (5, 64), (126, 64), (500, 64), (65_535, 64)])
+@pytest.mark.parametrize(
+    ("size", "form"), [(5, 16), (125, 16), (0, 64), (5, 64), (126, 64), (500, 64), (65_535, 64)]
+)
 def test_W5_a_length_not_in_its_shortest_form(opcode, size, form):
     start = [] if opcode else [text(b"", fin=False)]
     whole = client_frame(opcode, b"x" * size, form=form)
@@ -293,7 +295,9 @@ def test_pings_are_answered_in_order_also_inside_a_message():
 good_frames = st.one_of(
     st.binary(max_size=10).map(lambda data: client_frame(9, data)),
     st.text(max_size=50).map(lambda data: text(data.encode())),
-    st.text(max_size=5).map(lambda data: text(b"", fin=False) + client_frame(9) + client_frame(0, data.encode())),
+    st.text(max_size=5).map(
+        lambda data: text(b"", fin=False) + client_frame(9) + client_frame(0, data.encode())
+    ),
     st.integers(100, 200).map(lambda size: client_frame(2, b"x" * size)),
     st.just(client_frame(10)),
 )
@@ -305,7 +309,9 @@ bad_frames = st.one_of(
     st.just(text(b"\xff", fin=False)),
     st.integers(0, 15).map(lambda opcode: client_frame(opcode, b"\x03\xe8xx")),
 )
-streams = st.tuples(st.lists(good_frames), st.lists(bad_frames)).map(lambda parts: b"".join(parts[0] + parts[1]))
+streams = st.tuples(st.lists(good_frames), st.lists(bad_frames)).map(
+    lambda parts: b"".join(parts[0] + parts[1])
+)
 
 
 def cut(data, places):
@@ -336,7 +342,12 @@ def test_mutated_streams_are_items_or_a_fault():
     chance = random.Random(20_26)
     allowed = {None, 1002, 1007, 1008, 1009}
     stream = bytearray(
-        text(b"hello") + client_frame(9, b"ping") + text(b"x" * 200) + text(b"a", fin=False) + client_frame(0, b"b") + close(1000)
+        text(b"hello")
+        + client_frame(9, b"ping")
+        + text(b"x" * 200)
+        + text(b"a", fin=False)
+        + client_frame(0, b"b")
+        + close(1000)
     )
     for _ in range(5000):
         damaged = stream.copy()
@@ -350,7 +361,13 @@ def test_mutated_streams_are_items_or_a_fault():
 
 def every_state():
     """Every stream of one connection that stops anywhere."""
-    stream = text(b"hello") + client_frame(9, b"p") + text(b"a", fin=False) + client_frame(0, b"") + client_frame(2, b"y" * 126)
+    stream = (
+        text(b"hello")
+        + client_frame(9, b"p")
+        + text(b"a", fin=False)
+        + client_frame(0, b"")
+        + client_frame(2, b"y" * 126)
+    )
     return [stream[:end] for end in range(1, len(stream) + 1)]
 
 

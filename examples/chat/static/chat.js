@@ -172,8 +172,8 @@ function open(next) {
   field.value = here.draft;
   refuse("");
   fieldChanged();
-  $("places").hidePopover();
-  $("people").hidePopover();
+  $("places").hidePopover?.();
+  $("people").hidePopover?.();
   if (here.isRoom) join(here);
   showMessages();
   showTyping(here);
@@ -216,6 +216,7 @@ async function createRoom(form) {
 
 // ---- What people see ---------------------------------------------------------------------------
 
+const ENDED_BY_APPLICATION = 4504; // why a connection was closed: `disconnect_user`, at logout
 const TOGETHER = 5 * 60e3; // messages of one person within five minutes stand together
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const calendar = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
@@ -225,6 +226,7 @@ let atBottom = true;
 function showMessages() {
   const [firstUnread] = here.unread;
   log.replaceChildren();
+  log.dataset.empty = here.isRoom && !here.subscription ? "" : "Nobody has said anything here yet.";
   last = null;
   for (const message of here.messages.values()) append(message, message === firstUnread);
   memory.see(here);
@@ -356,19 +358,20 @@ function showTyping(place, name, isTyping) {
   $("typing").textContent = names.length ? `${few} ${names.length === 1 ? "is" : "are"} typing…` : "";
 }
 
-function showState(state, { reason, msg } = {}) {
+function showState(state, { code, reason, msg } = {}) {
   const words = {
     connecting: "Connecting…",
     connected: connection?.transport === "comet" ? "Live (comet)" : "Live",
     waiting: "Reconnecting…",
     offline: "Offline",
-    refused: msg,
-    closed: reason,
+    refused: "Refused",
+    closed: "Ended",
   };
   $("connection").dataset.state = state;
   $("connection").firstElementChild.textContent = words[state];
-  $("ended-reason").textContent = words[state];
-  if ((state === "refused" || state === "closed") && !leaving) $("ended").showModal();
+  if ((state !== "refused" && state !== "closed") || leaving) return;
+  $("ended-reason").textContent = code === ENDED_BY_APPLICATION ? "You have logged out." : msg ?? reason;
+  $("ended").showModal();
 }
 
 function announce(place, { from, text }) {
