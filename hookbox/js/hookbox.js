@@ -308,6 +308,7 @@ var hookbox = (function () {
           if (received > before || env.now() - began > 1000) tries = 0;
           else throw 0;
         } catch (failed) {
+          if (received > before) tries = 0; // it was of use until it broke
           if (buffered) {
             streaming = false;
             avoid(streamsFail, true);

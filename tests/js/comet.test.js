@@ -164,6 +164,20 @@ test('D4 a cut stream is resumed where it was, and what comes again is heard onc
   assert.deepEqual([await heard.next(), await heard.next()], ['two', 'three']);
 });
 
+test('D4 a stream that is cut again and again, but carries something each time, keeps its session', async () => {
+  const { conn, poll } = await connected();
+  const heard = messages(conn);
+  let stream = poll;
+  for (let id = 2; id < 12; id++) {
+    stream.write(batch(message(id, id)));
+    assert.equal(await heard.next(), id);
+    stream.cut();
+    await elapse(250);
+    stream = await server.next('comet');
+    assert.deepEqual([stream.query.s, stream.query.a], ['s1', String(id)]);
+  }
+});
+
 test('without streaming each answer is one poll', async () => {
   const { conn, reached } = connect({ streaming: false });
   await server.handshake();

@@ -1,4 +1,4 @@
-"""The browser client's own tests, in Node: as it is written, and as it is minified."""
+"""Runs the client's own tests, which are written for Node, along with all others."""
 
 import os
 import shutil
@@ -10,24 +10,12 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def node():
-    """Node of the system, or else the one that playwright brings along."""
-    if found := shutil.which("node"):
-        return found
-    playwright = pytest.importorskip("playwright._impl._driver", reason="NOT TESTED: Node is missing")
-    return playwright.compute_driver_executable()[0]
-
-
-@pytest.mark.parametrize("build", ["hookbox.js", "hookbox.min.js"])
-@pytest.mark.parametrize("file", sorted(path.name for path in HERE.glob("*.test.js")))
-def test_the_browser_client_passes_its_own_tests(node, file, build):
-    done = subprocess.run(
-        [node, "--test", HERE / file],
-        env=os.environ | {"HOOKBOX_JS": build},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
+def test_the_client_passes_its_tests_in_node():
+    node = shutil.which("node")
+    if not node:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Node is needed on CI")
+        pytest.skip("NOT TESTED: the browser client's unit tests need Node 20 or later")
+    files = sorted(HERE.glob("*.test.js"))
+    run = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
