@@ -41,6 +41,7 @@ class Publishing(threading.Thread):
         super().__init__(daemon=True)
         self.client = hookbox.connect("publisher", features=["ack"])
         self.client.subscribe(channel)  # so that it lives; it is not reflective
+        self.client.expect("ACK")
         self.channel = channel
         self.seen = seen
         self.published = 0
