@@ -79,7 +79,7 @@ def accept(site: Site, channel: Channel, draft: Draft, publisher: Outbox | None)
     """
 
     def deliver(publication: Publication) -> None:
-        outboxes: Iterable[Outbox] = tuple(channel.listeners)
+        outboxes: Iterable[Outbox] = channel.audience
         if publisher is not None and not channel.options.reflective:
             outboxes = [outbox for outbox in outboxes if outbox is not publisher]
         site.fan_out(frames.publish(channel, publication), outboxes)

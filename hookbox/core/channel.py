@@ -48,6 +48,7 @@ class Channel:
     """
 
     __slots__ = (
+        "_audience",
         "asking_destroy",
         "changes",
         "history",
@@ -78,6 +79,7 @@ class Channel:
         self.subscribers: dict[UserName, User] = {}
         self.listeners: dict[Outbox, None] = {}
         """The outboxes a publication goes to, in order of joining."""
+        self._audience: tuple[Outbox, ...] | None = None
         self.pending = 0
         """Users about whom the application is being asked; an empty channel waits for them."""
         self.asking_destroy = False
@@ -110,14 +112,23 @@ class Channel:
         if connection.held:
             connection.held.pop(self.name, None)
         self.listeners[connection.outbox] = None
+        self._audience = None
 
     def silence(self, connection: Connection) -> None:
         """Send a connection nothing more."""
         self.listeners.pop(connection.outbox, None)
+        self._audience = None
         if connection.own_channels:
             connection.own_channels.discard(self.name)
         if connection.held:
             connection.held.pop(self.name, None)
+
+    @property
+    def audience(self) -> tuple[Outbox, ...]:
+        """The outboxes a publication goes to: the same tuple as long as nobody comes or goes."""
+        if self._audience is None:
+            self._audience = tuple(self.listeners)
+        return self._audience
 
     def remember(self, entry: Remembered) -> None:
         """Keep an entry in the history that new subscribers are shown."""

@@ -306,7 +306,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         head = self._head
         body = f"{refusal.status} {PHRASES[refusal.status]}: {refusal.reason}\n".encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers)
-        if head is not None and (origin := head.headers.get("HTTP_ORIGIN")) and refusal.status != 403:
+        origin = head.headers.get("HTTP_ORIGIN") if head is not None and uses_cookies(head.path) else None
+        if origin and refusal.status != 403:
             lines += f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n"
             lines += "Vary: Origin\r\n"
         answer = (
