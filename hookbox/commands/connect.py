@@ -159,15 +159,13 @@ def _show_channels(
     held = False
     for channel in list(user.channels.values()):
         position = site.broker.position(channel.name)
-        if since is None and "recover" in connection.features:
-            subscribe.show(site, connection, user, channel, position)
+        subscribe.show(site, connection, user, channel, position, (since or {}).get(channel.name))
+        if user.options.per_connection_subscriptions:
+            channel.silence(connection)  # until it subscribes itself
+        elif since is None and "recover" in connection.features:
             channel.silence(connection)
             subscribe.hold(site, connection, channel)
             held = True
-            continue
-        subscribe.show(site, connection, user, channel, position, (since or {}).get(channel.name))
-        if user.options.per_connection_subscriptions:
-            channel.silence(connection)
     if held:
         site.later.spawn_later(HOLD_SECONDS, subscribe.release_all, site, connection)
 

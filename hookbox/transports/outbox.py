@@ -221,6 +221,7 @@ class Flusher:
             except Exception:
                 logger.exception("flushing an outbox failed, its connection ends")
                 _end(outbox)
+        self._audiences.clear()  # what came in meanwhile may have been flushed already
         self.batch = Batch([])
         ended = self._now()
         took = ended - began

@@ -2,6 +2,7 @@
 
 import gevent
 import pytest
+from parts import position
 
 from hookbox.webhooks.gate import Allow, Refuse
 
@@ -137,3 +138,17 @@ def test_with_global_unsubscriptions_it_is_everyones(house):
     one.send("UNSUBSCRIBE", channel_name="lobby")
     assert one.names() == two.names() == ["UNSUBSCRIBE"]
     assert house.hub.users["ann"].channels == {}
+
+
+def test_a_returning_connection_that_does_not_subscribe_stays_without_traffic(house, tabs):
+    tabs[0].send("SUBSCRIBE", channel_name="lobby")
+    third = house.client()
+    third.connect("ann", features=["recover"])
+    assert third.names() == ["CONNECTED", "SUBSCRIBE"]
+    house.advance(2)
+    tabs[0].publish("lobby", 1)
+    assert third.take() == []
+    third.send("SUBSCRIBE", channel_name="lobby", since={"epoch": position(third, "lobby").epoch, "offset": 0})
+    assert len(third.answer().args["missed"]) == 1
+    tabs[0].publish("lobby", 2)
+    assert third.names() == ["PUBLISH"]

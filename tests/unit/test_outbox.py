@@ -16,7 +16,7 @@ from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER
 from hookbox.protocol.rtjp import EncodedFrame, frame, text_header
 from hookbox.protocol.websocket import close_frame
 from hookbox.server import run_later
-from hookbox.transports.outbox import Batch, Flusher, Outbox, encode
+from hookbox.transports.outbox import LONGEST_REST, Batch, Flusher, Outbox, encode
 from hookbox.transports.socket_outbox import Owner, SocketOutbox
 
 DEADLINE = 10
@@ -36,7 +36,8 @@ class Recorder(Owner):
 
 
 def make_flusher(total=10**9):
-    return Flusher(get_hub().loop.run_callback, run_later, time.monotonic, total)
+    """A flusher for which no time passes, so that it never rests."""
+    return Flusher(get_hub().loop.run_callback, run_later, ManualClock().monotonic, total)
 
 
 class Line:
@@ -529,3 +530,54 @@ def test_a_batch_is_encoded_as_each_frame_would_be(queue, first_id):
             wanted += item
     for _ in range(2):
         assert batch.encode(first_id) == encode(queue, first_id) == (wanted, following)
+
+
+class Chatty(Outbox):
+    """An outbox that makes something else be said while it is flushed."""
+
+    def flush(self):
+        self.queue.clear()
+        self.say()
+
+
+def test_what_is_said_during_a_flush_and_right_after_it_leaves_too():
+    flusher = make_flusher()
+    with line(flusher=flusher) as one:
+        audience = (one.outbox,)
+        chatty = Chatty(flusher)
+        chatty.say = lambda: flusher.fan_out(frame("DURING", {}), audience)
+        flusher.fan_out(frame("BEFORE", {}), (chatty, one.outbox))
+        flusher._flush()
+        flusher.fan_out(frame("AFTER", {}), audience)
+        turn()
+        one.read()
+        assert [message.split(b'"')[1] for message in one.messages()] == [b"BEFORE", b"DURING", b"AFTER"]
+
+
+class Slow(Outbox):
+    """An outbox whose flushing takes a while."""
+
+    seconds = 0.0
+
+    def flush(self):
+        self.queue.clear()
+        self.clock.advance(self.seconds)
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(0.0005, None), (0.004, 0.004), (3, LONGEST_REST)])
+def test_after_a_flush_that_took_a_while_the_next_one_waits_as_long(seconds, rest):
+    clock, soon, later = ManualClock(), [], []
+    flusher = Flusher(soon.append, lambda seconds, function: later.append(seconds), clock.monotonic, 10**9)
+    slow = Slow(flusher)
+    slow.clock, slow.seconds = clock, seconds
+    slow.put(frame("X", {}))
+    (flush,) = soon
+    flush()
+    slow.put(frame("X", {}))
+    assert later == ([] if rest is None else [pytest.approx(rest)])
+    assert len(soon) == (2 if rest is None else 1)
+    slow.queue.clear()
+    flush()
+    clock.advance(LONGEST_REST)
+    slow.put(frame("X", {}))
+    assert len(later) == (0 if rest is None else 1), "when things are calm nothing waits"
