@@ -19,8 +19,10 @@ check: $(VENV)/installed-lint ## look at style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## measure
-	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/installed ## measure, side by side with a floor and, where installed, nginx with nchan
+	bash bench/fanout.sh $(BIN)/hookbox
+	bash bench/webhooks.sh $(BIN)/python
+	$(BIN)/python bench/start.py
 
 client: ## make the minified browser client from its source
 	sh hookbox/js/build.sh

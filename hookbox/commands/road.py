@@ -18,7 +18,13 @@ from hookbox.core.user import User
 from hookbox.core.values import JSON, JSONObject
 from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError
-from hookbox.protocol.disconnects import BAD_FRAME, TOO_MANY_ERRORS, TOO_MANY_MESSAGES, Disconnect
+from hookbox.protocol.disconnects import (
+    BAD_FRAME,
+    SLOW_CONSUMER,
+    TOO_MANY_ERRORS,
+    TOO_MANY_MESSAGES,
+    Disconnect,
+)
 from hookbox.protocol.json_text import BadJSON, load
 from hookbox.protocol.rtjp import ClientFrame, LineBuffer, error_frame, frame, read_frame
 
@@ -72,6 +78,8 @@ class ClientRoad:
             if why.client_may_return:
                 args["retry_ms"] = random.randint(500, 3000) if why.retry_ms is None else why.retry_ms
             self.connection.outbox.put(frame("CLOSE", args))
+        if why.code == SLOW_CONSUMER.code:
+            self._site.counters.slow_consumers += 1
         self.gone()
 
     def gone(self) -> None:

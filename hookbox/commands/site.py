@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from hookbox.clock import Clock
@@ -109,8 +110,12 @@ class Site:
 
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""
-        convert = time.gmtime if self.settings.datetime_utc else time.localtime
-        return time.strftime("%Y-%m-%dT%H:%M:%S", convert(self.clock.now()))
+        return _timestamp(int(self.clock.now()), self.settings.datetime_utc)
+
+
+@lru_cache(2)
+def _timestamp(now: int, utc: bool) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now) if utc else time.localtime(now))
 
 
 @dataclass(slots=True)

@@ -227,7 +227,8 @@ def unsubscribe(site: Site, cause: Cause, user: User, name: JSON) -> None:
         cause.require_open()
     if user.channels.get(channel.name) is channel:
         end(site, user, channel)
-    destroy_if_empty(site, Cause(cause.gate, speaker=user.speaker), channel)
+    # not here and now: an application with a single thread may be the one that called us
+    site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=user.speaker), channel)
 
 
 def _ends_here_only(user: User, connection: Connection, channel: Channel) -> bool:

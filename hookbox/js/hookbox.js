@@ -18,6 +18,7 @@ var hookbox = (function () {
   const BUFFERED_AFTER = 3; // seconds without the first batch of a stream: something on the way buffers
   const SEND_TIMEOUT = 10; // seconds
   const GLUE = 60000; // characters of frames put into one comet packet; servers take 256 KiB, escaped
+  const IN_FRONT = 10; // seconds of silence before a PING while somebody looks at the page, at most
   const STABLE = 10000; // milliseconds connected after which the back-off starts over
 
   const DEFAULTS = {
@@ -25,8 +26,8 @@ var hookbox = (function () {
     streaming: true, // false: comet only by long polls
     reconnect: true, // false: end with the first lost connection, as the old client did
     connectTimeout: 8, // seconds for a transport to open; CONNECTED may take twice that
-    pingInterval: 0, // seconds of silence before a PING; 0: what the server says
-    pongTimeout: 10, // seconds of silence after it
+    pingInterval: 0, // seconds of silence before a PING; 0: what the server says, less in front
+    pongTimeout: 8, // seconds of silence after it
     minDelay: 0.5, // seconds, the first ceiling of the back-off
     maxDelay: 30, // seconds, the last
     queueSize: 100, // publishes and messages kept while there is no connection
@@ -689,13 +690,13 @@ var hookbox = (function () {
       this.transport = this._link.comet ? 'comet' : 'websocket';
       this._connectedAt = env.now();
       (args.features || []).forEach(feature => (this._granted[feature] = true));
-      this._interval = env.pingInterval || args.ping_interval;
+      this._interval = args.ping_interval;
       if (this._link.comet) {
         if (this._blocked) avoid(this._socketsFail, true);
       } else {
         this._patience = 2; // from now on a refused WebSocket is more likely a restarting server
       }
-      this._watch(this._interval);
+      this._watch(this._rhythm());
       const waiting = this._queue;
       for (const subscription of this.subscriptions.values()) {
         const leaving = entry => entry.name === 'UNSUBSCRIBE' && entry.args.channel_name === subscription.channelName;
@@ -781,11 +782,22 @@ var hookbox = (function () {
       this._timer = null;
     }
 
+    // A hidden page has time: nobody sees it, and its timers are throttled anyway.
+    _rhythm() {
+      const seen = root.document && !root.document.hidden;
+      return this._env.pingInterval || (seen ? Math.min(this._interval, IN_FRONT) : this._interval);
+    }
+
+    // Seconds until the silence has lasted long enough.
+    _rest() {
+      return this._rhythm() - (this._env.now() - this._heardAt) / 1000;
+    }
+
     _watch(seconds) {
       this._silent = false;
       if (!this._granted.ping || !seconds) return;
       this._timer = deadline(this._env, seconds, () => {
-        const rest = this._interval - (this._env.now() - this._heardAt) / 1000;
+        const rest = this._rest();
         if (rest > 0) this._watch(rest);
         else this._probe();
       });
@@ -798,7 +810,7 @@ var hookbox = (function () {
       this._transmit({ name: 'PING', args: {}, again: true, stop: noop, done: noop });
       this._timer = deadline(this._env, this._env.pongTimeout, () => {
         if (this._silent) this._lost({ reason: 'silence' });
-        else this._watch(this._interval);
+        else this._watch(Math.max(this._rest(), 0.01));
       });
     }
 

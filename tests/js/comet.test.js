@@ -381,11 +381,11 @@ test('a handshake that fails is tried again, not before the server’s Retry-Aft
 });
 
 test('silence on the stream is noticed although sends still get through', async () => {
-  const { conn, reached } = await connected();
+  const { conn, reached } = await connected({ pingInterval: 25 });
   await clock.advance(25000);
   await server.frame('PING');
   assert.equal(conn.state, 'connected');
-  await clock.advance(10000);
+  await clock.advance(8000);
   await reached('waiting');
 });
 

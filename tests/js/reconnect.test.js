@@ -332,7 +332,7 @@ test('a page shown again, or a network gone or come, asks at once whether the co
     assert.equal(server.names().pop(), 'PING');
     await page.fire(event);
     assert.equal(server.sent.filter(([, name]) => name === 'PING').length, 1);
-    await clock.advance(10000);
+    await clock.advance(8000);
     assert.equal(conn.state, 'waiting');
     conn.disconnect();
   }
@@ -341,20 +341,33 @@ test('a page shown again, or a network gone or come, asks at once whether the co
 // -- heartbeat
 
 test('F11 a dead network is noticed after the silence and one unanswered PING', async () => {
-  const { conn, clock, server } = await connected();
+  const { conn, clock, server } = await connected({ pingInterval: 25 });
   await clock.advance(24999);
   assert.equal(server.frame('PING'), undefined);
   await clock.advance(1);
   assert.deepEqual(server.names(), ['CONNECT', 'PING']);
-  await clock.advance(9999);
+  await clock.advance(7999);
   assert.equal(conn.state, 'connected');
   await clock.advance(1);
   assert.equal(conn.state, 'waiting');
   assert.equal(server.closedWith, 1000);
 });
 
+test('a page that somebody looks at asks sooner than a hidden one', async () => {
+  for (const [hidden, silence] of [[false, 10000], [true, 25000]]) {
+    document.hidden = hidden;
+    const { clock, server, conn } = await connected();
+    await clock.advance(silence - 1);
+    assert.deepEqual(server.names(), ['CONNECT']);
+    await clock.advance(1);
+    assert.deepEqual(server.names(), ['CONNECT', 'PING']);
+    conn.disconnect();
+  }
+  document.hidden = false;
+});
+
 test('a PONG, or anything else, keeps the connection', async () => {
-  const { conn, clock, server } = await connected();
+  const { conn, clock, server } = await connected({ pingInterval: 25 });
   for (let round = 0; round < 5; round++) {
     await clock.advance(25000);
     await server.say('PONG', { id: server.frame('PING').id });
@@ -366,7 +379,7 @@ test('a PONG, or anything else, keeps the connection', async () => {
 });
 
 test('where frames come anyway no PING is sent', async () => {
-  const { clock, server } = await connected();
+  const { clock, server } = await connected({ pingInterval: 25 });
   for (let second = 0; second < 120; second += 20) {
     await clock.advance(20000);
     await server.say('MESSAGE', { sender: 'bob', recipient: 'ann', payload: 1, datetime: 'd' });
@@ -375,7 +388,7 @@ test('where frames come anyway no PING is sent', async () => {
 });
 
 test('a timer that was late itself does not condemn the connection', async () => {
-  const { conn, clock, server } = await connected();
+  const { conn, clock, server } = await connected({ pingInterval: 25 });
   await clock.advance(25000);
   await clock.oversleep(60000);
   assert.equal(conn.state, 'connected');

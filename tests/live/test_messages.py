@@ -70,7 +70,11 @@ def channel(value, name="SUBSCRIBE"):
         pytest.param(frame(r'{"x":"\ud800"}'), BAD_JSON, id="M3-lone-surrogate"),
         pytest.param(payload(r'"\ud800"'), PAYLOAD, id="M3-payload-lone-surrogate"),
         pytest.param(channel(r'"a\u0000b"'), {"id": 5, "code": "bad_channel"}, id="M3-NUL-in-name"),
-        pytest.param(frame("{}", "NONSENSE"), {"id": 5, "code": "unknown_frame", "msg": "Unknown frame"}, id="M5-unknown"),
+        pytest.param(
+            frame("{}", "NONSENSE"),
+            {"id": 5, "code": "unknown_frame", "msg": "Unknown frame"},
+            id="M5-unknown",
+        ),
         *(
             pytest.param(frame("{}", name), {"id": 5, "code": "unknown_frame"}, id=f"M5-{name}")
             for name in ("__class__", "_run", "frame_CONNECT", "__init__", "subscribe", "CONNECTED")
@@ -87,7 +91,9 @@ def channel(value, name="SUBSCRIBE"):
             ]
         ),
         *(
-            pytest.param(channel(json.dumps(value), name), {"id": 5, "code": "bad_channel"}, id=f"M6-{what}-{name}")
+            pytest.param(
+                channel(json.dumps(value), name), {"id": 5, "code": "bad_channel"}, id=f"M6-{what}-{name}"
+            )
             for name in ("SUBSCRIBE", "PUBLISH", "UNSUBSCRIBE")
             for what, value in [
                 ("empty", ""),
@@ -104,8 +110,14 @@ def channel(value, name="SUBSCRIBE"):
         ),
         pytest.param('["PING",{}]', {"id": None, "code": "bad_frame"}, id="M14-id-missing"),
         pytest.param('[{},"PING",{}]', {"id": None, "code": "bad_frame"}, id="M14-id-object"),
-        pytest.param(f'["{"1" * 300}","PING",{{}}]', {"id": None, "code": "bad_frame"}, id="M14-id-300-characters"),
-        pytest.param(frame('{"name":7,"payload":"1"}', "MESSAGE"), {"id": 5, "code": "bad_frame"}, id="recipient-number"),
+        pytest.param(
+            f'["{"1" * 300}","PING",{{}}]', {"id": None, "code": "bad_frame"}, id="M14-id-300-characters"
+        ),
+        pytest.param(
+            frame('{"name":7,"payload":"1"}', "MESSAGE"),
+            {"id": 5, "code": "bad_frame"},
+            id="recipient-number",
+        ),
     ],
 )
 def test_a_bad_message_has_this_error_and_asks_nobody(raw, application, line, error):

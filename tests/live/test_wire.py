@@ -84,7 +84,11 @@ def test_cookies_come_before_what_their_webhook_caused(hookbox, application):
         "connect",
         Reply(
             [True, {"name": "ann", "auto_subscribe": ["first"]}],
-            headers=(("Set-Cookie", "a=1"), ("Set-Cookie", "hidden=2; HttpOnly"), ("Set-Cookie", "b=3; Path=/")),
+            headers=(
+                ("Set-Cookie", "a=1"),
+                ("Set-Cookie", "hidden=2; HttpOnly"),
+                ("Set-Cookie", "b=3; Path=/"),
+            ),
         ),
     )
     application.answer("subscribe", Reply([False, {"error": "no"}], headers=(("Set-Cookie", "c=4"),)))
@@ -114,7 +118,8 @@ def test_a_login_shows_what_the_user_is_in_before_what_it_is_put_into(hookbox, a
 
 def test_channels_subscribed_by_an_answer_come_before_the_one_asked_for(hookbox, application):
     application.answer(
-        "subscribe", lambda asked: [True, {"auto_subscribe": ["extra"]} if asked.form["channel_name"] == "main" else {}]
+        "subscribe",
+        lambda asked: [True, {"auto_subscribe": ["extra"]} if asked.form["channel_name"] == "main" else {}],
     )
     client = hookbox.connect("ann")
     client.send("SUBSCRIBE", channel_name="main")

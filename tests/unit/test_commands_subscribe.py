@@ -413,4 +413,5 @@ def test_the_application_is_asked_as_the_options_say(house, options, asked):
     client.publish("lobby", 1)
     client.send("UNSUBSCRIBE", channel_name="lobby")
     assert client.names() == ["SUBSCRIBE", "PUBLISH", "UNSUBSCRIBE"]
+    house.settle()
     assert [q.action for q in house.gate.asked] == ["connect", "create_channel", *asked, "destroy_channel"]
