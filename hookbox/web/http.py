@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import base64
 import binascii
+import errno
 import logging
 import secrets
 import socket
@@ -27,8 +28,8 @@ from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
 from hookbox.web.admission import Admission, Refused
-from hookbox.web.origin import OriginRule, ProxyRule
-from hookbox.web.reader import ConnectionEnded, Reader
+from hookbox.web.origin import OriginRule, ProxyRule, plain_address
+from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import HeadLimits, RequestHead, split_list
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ quiet.setLevel(logging.CRITICAL)
 NOTHING = BytesIO()
 DRAIN_BYTES = 65_536
 DRAIN_SECONDS = 0.5
+UPGRADE = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+RETRY_SOON = (("Retry-After", "1"),)
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+ACCEPT_PAUSE_SECONDS = 0.25
+COMPLAIN_SECONDS = 1.0
+MOST_TURNED_AWAY_AT_ONCE = 32
 PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 Headers = list[tuple[str, str]]
@@ -103,9 +110,16 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def __init__(self, sock: Any, address: Any, server: HttpServer) -> None:
         self.reader = Reader(sock, time.monotonic)
         super().__init__(sock, address, server, rfile=NOTHING)
-        self.peer = address[0] if isinstance(address, tuple) else ""
+        self.peer = peer_address(address)
         self.client_ip = self.peer
         self.served = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._head: RequestHead | None = None
+        self._origin = ""
+        self._began = time.monotonic()
+        self._begun = False  # the answer
 
     @property
     def logger(self) -> logging.Logger:
@@ -118,7 +132,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             while self._handle_one():
                 self.served += 1
                 if self.reader.has_more:
-                    gevent.sleep(0)  # one client's pipeline must not keep others waiting
+                    gevent.sleep(BREATH)  # one client's pipeline must not keep others waiting
         except (ConnectionEnded, OSError):
             pass
         finally:
@@ -128,21 +142,25 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         """Answer one request; says whether another may follow."""
         rules = self.server.rules
         settings = rules.settings
-        self._head: RequestHead | None = None
-        self._began = time.monotonic()
+        self._begin()
         idle = settings.keepalive_idle if self.served else settings.header_deadline
         try:
             head = self._head = self.reader.head(rules.head, idle, settings.header_deadline)
             self._began = time.monotonic()
             self.environ = self._environ(head, rules)
             limit = self.server.body_limit(self.environ["PATH_INFO"])
-            self.environ["wsgi.input"] = self.reader.body(head, limit, settings.body_deadline, self._go_on)
+            body = self.reader.body(head, limit, settings.body_deadline, self._go_on)
+            self.environ["wsgi.input"] = BytesIO(body)
+            if head.chunked:  # no longer
+                del self.environ["HTTP_TRANSFER_ENCODING"]
+                self.environ["CONTENT_LENGTH"] = str(len(body))
             if self.server.is_websocket(self.environ["PATH_INFO"]):
                 return self._upgrade(head)
         except BadRequest as refusal:
             if refusal.status == 413 and self.environ is not None:
                 self.server.on_too_large(self.environ)
-            self._refuse(refusal)
+            logger.info("refused a request from %s: %s", self.client_ip, refusal)
+            self.refuse(refusal)
             return False
         return self._answer(head)
 
@@ -161,20 +179,23 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if prefix and (path == prefix or path.startswith(prefix + "/")):
             path = path[len(prefix) :] or "/"
             environ["SCRIPT_NAME"] = prefix
-        origin = headers.get("HTTP_ORIGIN")
-        if uses_cookies(path) and not rules.origin.allows(
-            origin, head.host, headers.get("HTTP_SEC_FETCH_SITE")
-        ):
-            raise BadRequest(403, "origin not allowed; list it with --origin")
+        if uses_cookies(path):
+            self._judge_origin(head, rules.origin)
         environ["REQUEST_METHOD"] = head.method
         environ["PATH_INFO"] = path
         environ["QUERY_STRING"] = head.query
         environ["SERVER_PROTOCOL"] = head.version
         environ["REMOTE_ADDR"] = self.client_ip
         environ["hookbox.client_ip"] = self.client_ip
-        environ["hookbox.origin"] = origin or ""
+        environ["hookbox.origin"] = self._origin
         environ["wsgi.input_terminated"] = True
         return environ
+
+    def _judge_origin(self, head: RequestHead, rule: OriginRule) -> None:
+        origin = head.headers.get("HTTP_ORIGIN")
+        if not rule.allows(origin, head.host, head.headers.get("HTTP_SEC_FETCH_SITE")):
+            raise BadRequest(403, "origin not allowed; list it with --origin")
+        self._origin = origin or ""
 
     def _go_on(self) -> None:
         self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -208,12 +229,17 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             sock.settimeout(0)
             self.server.keep_open(sock)
         else:
-            sock = _socket.socket(fileno=sock.detach())
+            sock = _socket.socket(sock.family, sock.type, sock.proto, sock.detach())
             sock.setblocking(False)
         self.socket = None
         upgrade = Upgrade(sock, self.reader.take_rest(), cookies, self.client_ip, self.peer)
         assert self.server.on_websocket is not None
-        self.server.on_websocket(upgrade)
+        try:
+            self.server.on_websocket(upgrade)
+        except Exception:
+            logger.exception("nobody took over a WebSocket")
+            sock.close()
+            self.server.admission.leave(self.peer)
 
     # the answer
 
@@ -227,19 +253,24 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         raise NotImplementedError("return the body, the write callable of PEP 3333 is not offered")
 
     def _answer(self, head: RequestHead) -> bool:
-        goes_on = head.keep_alive and not self.server.draining
         self._started = "500 Internal Server Error", []
+        result: Any = None
         try:
             result = self.server.application(self.environ, self.start_response)
-        except Exception:
-            logger.exception("answering %s %s failed", head.method, head.raw_path)
-            self._refuse(BadRequest(500, "internal error"))
-            return False
-        try:
+            goes_on = head.keep_alive and not self.server.draining
             if isinstance(result, list) and len(result) < 2:
                 self._answer_whole(head, result[0] if result else b"", goes_on)
             else:
                 goes_on = self._answer_pieces(head, result, goes_on)
+        except ConnectionEnded:
+            raise
+        except Exception:
+            logger.exception("answering %s %s failed", head.method, head.raw_path)
+            if self._begun:
+                self._log(int(self._started[0][:3]), 0)
+            else:
+                self.refuse(BadRequest(500, "internal error"))
+            return False
         finally:
             if hasattr(result, "close"):
                 result.close()
@@ -254,6 +285,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def _head_bytes(self, head: RequestHead, goes_on: bool, more: str) -> bytes:
         status, headers = self._started
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or not status.isprintable():
+            raise ValueError("line end in a header of an answer")
+        if status >= "4" and "X-Request-ID:" not in lines:
+            more += f"X-Request-ID: {secrets.token_hex(8)}\r\n"
         if not goes_on and "onnection:" not in lines:
             more += "Connection: close\r\n"
         elif goes_on and head.version == "HTTP/1.0":
@@ -292,36 +327,42 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return goes_on
 
     def _send(self, data: bytes) -> None:
-        """Send all of it, or fail when the client takes nothing for `write_stall` seconds."""
-        self.socket.settimeout(self.server.rules.settings.write_stall)
-        sent = self.socket.send(data)
-        while sent < len(data):
-            data = data[sent:]
+        """Send all of it.
+
+        Raises:
+            ConnectionEnded: the client is gone, or took nothing for `write_stall` seconds.
+        """
+        self._begun = True
+        try:
+            self.socket.settimeout(self.server.rules.settings.write_stall)
             sent = self.socket.send(data)
+            while sent < len(data):
+                data = data[sent:]
+                sent = self.socket.send(data)
+        except OSError:
+            raise ConnectionEnded from None
 
     # refusing
 
-    def _refuse(self, refusal: BadRequest) -> None:
+    def refuse(self, refusal: BadRequest) -> None:
         """Answer an error, and let the client read it before the connection goes."""
-        head = self._head
         body = f"{refusal.status} {PHRASES[refusal.status]}: {refusal.reason}\n".encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers)
-        origin = head.headers.get("HTTP_ORIGIN") if head is not None and uses_cookies(head.path) else None
-        if origin and refusal.status != 403:
-            lines += f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n"
-            lines += "Vary: Origin\r\n"
+        if self._origin:
+            lines += f"Access-Control-Allow-Origin: {self._origin}\r\n"
+            lines += "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
         answer = (
             f"HTTP/1.1 {refusal.status} {PHRASES[refusal.status]}\r\n{lines}"
             f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
             f"X-Request-ID: {secrets.token_hex(8)}\r\nX-Content-Type-Options: nosniff\r\n"
-            f"Connection: close\r\nDate: {self.server.date()}\r\n\r\n"
+            f"Connection: {'close, Upgrade' if refusal.status == 426 else 'close'}\r\n"
+            f"Date: {self.server.date()}\r\n\r\n"
         ).encode("latin-1")
-        logger.info("refused a request from %s: %s", self.client_ip, refusal)
         self._log(refusal.status, len(body))
         try:
-            self._send(answer + body)
+            self._send(answer if self._head and self._head.method == "HEAD" else answer + body)
             self._drain()
-        except OSError:
+        except (OSError, ConnectionEnded):
             pass
 
     def _drain(self) -> None:
@@ -340,6 +381,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             record(Visit(self.client_ip, method, path, status, sent, duration))
 
 
+def peer_address(address: Any) -> str:
+    """The peer's IP address, from what `accept` tells; empty on a Unix socket."""
+    return plain_address(address[0]) if isinstance(address, tuple) else ""
+
+
 def uses_cookies(path: str) -> bool:
     """Whether a path acts for the user of a browser, so that the page's origin has to be allowed."""
     return path.startswith(("/ws", "/csp"))
@@ -352,13 +398,13 @@ def check_upgrade(head: RequestHead) -> None:
         BadRequest: with the status that RFC 6455 section 4.2 asks for.
     """
     headers = head.headers
-    if head.method != "GET" or head.version != "HTTP/1.1":
-        raise BadRequest(400, "a WebSocket handshake is a GET request of HTTP/1.1")
+    if head.method != "GET" or head.version != "HTTP/1.1" or head.length or head.chunked:
+        raise BadRequest(400, "a WebSocket handshake is a GET without body, of HTTP/1.1")
     is_upgrade = "upgrade" in split_list(headers.get("HTTP_CONNECTION", ""))
     if not is_upgrade or "websocket" not in split_list(headers.get("HTTP_UPGRADE", "")):
-        raise BadRequest(426, "this is a WebSocket address", (("Upgrade", "websocket"),))
+        raise BadRequest(426, "this is a WebSocket address", UPGRADE)
     if headers.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
-        raise BadRequest(426, "WebSocket version 13 is spoken here", (("Sec-WebSocket-Version", "13"),))
+        raise BadRequest(426, "WebSocket version 13 is spoken here", UPGRADE)
     try:
         key = base64.b64decode(headers.get("HTTP_SEC_WEBSOCKET_KEY", ""), validate=True)
     except binascii.Error:
@@ -402,7 +448,7 @@ class HttpServer(WSGIServer):
     ) -> None:
         tls = {"ssl_context": ssl_context} if ssl_context is not None else {}
         super().__init__(
-            listener, application, log=None, error_log=None, environ={"SERVER_NAME": "hookbox"}, **tls
+            listener, application, log=None, error_log=logger, environ={"SERVER_NAME": "hookbox"}, **tls
         )
         self.ssl_context = ssl_context
         self.rules = Rules(settings)
@@ -414,6 +460,8 @@ class HttpServer(WSGIServer):
         self.draining = False
         self._date = (0, "")
         self._handed_over: set[int] = set()
+        self._turning_away = 0
+        self._complained_at = -COMPLAIN_SECONDS
 
     def reconfigure(self, settings: Settings) -> None:
         """Go by other settings from the next request on."""
@@ -441,7 +489,7 @@ class HttpServer(WSGIServer):
             BadRequest: it may not.
         """
         if self.draining:
-            raise BadRequest(503, "server restarts", (("Retry-After", "1"),))
+            raise BadRequest(503, "server restarts", RETRY_SOON)
 
     def date(self) -> str:
         """The Date header's value, worked out once a second."""
@@ -452,34 +500,70 @@ class HttpServer(WSGIServer):
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve one connection, in its own greenlet."""
-        peer = address[0] if isinstance(address, tuple) else ""
         handler = Handler(sock, address, self)
+        try:
+            self.admission.enter(handler.peer)
+        except Refused as refused:
+            self._turn_away(handler, refused)
+            return
+        self._serve(handler)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        """Serve one TLS connection; its handshake has a deadline, and counts as a connection."""
+        peer = peer_address(address)
         try:
             self.admission.enter(peer)
         except Refused as refused:
-            handler._head, handler._began = None, time.monotonic()
-            handler._refuse(BadRequest(refused.status, str(refused), (("Retry-After", "1"),)))
+            self._complain(str(refused))
             return
-        try:
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handler.handle()
-        finally:
-            if handler.socket is not None:  # a WebSocket leaves when it ends
-                self.admission.leave(peer)
-
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Serve one TLS connection; its handshake has a deadline."""
         try:
             with gevent.Timeout(self.rules.settings.header_deadline):
                 sock = self.ssl_context.wrap_socket(client_socket, server_side=True)
-        except (OSError, gevent.Timeout) as error:
-            logger.info("TLS handshake with %s failed: %s", address, type(error).__name__)
+        except (OSError, ValueError, gevent.Timeout) as error:
+            logger.info("TLS handshake with %s failed: %s", peer, type(error).__name__)
+            self.admission.leave(peer)
             return
         try:
-            self.handle(sock, address)
+            self._serve(Handler(sock, address, self))
         finally:
             self.do_close(sock)
+
+    def do_read(self) -> Any:
+        """Accept a connection; without files for it, wait a little, and say so once instead of each time."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in NO_MORE_FILES:
+                raise
+            self._complain("no more files for new connections")
+            self.stop_accepting()
+            self._timer: Any = self.loop.timer(ACCEPT_PAUSE_SECONDS)
+            self._timer.start(self._start_accepting_if_started)  # type: ignore
+            return None
+
+    def _serve(self, handler: Handler) -> None:
+        try:
+            handler.handle()
+        finally:
+            if handler.socket is not None:  # a WebSocket leaves when it ends
+                self.admission.leave(handler.peer)
+
+    def _turn_away(self, handler: Handler, refused: Refused) -> None:
+        """Tell a client that there is no place for it, as long as telling does not take too many places."""
+        self._complain(str(refused))
+        if self._turning_away >= MOST_TURNED_AWAY_AT_ONCE:
+            return
+        self._turning_away += 1
+        try:
+            handler.refuse(BadRequest(refused.status, str(refused), RETRY_SOON))
+        finally:
+            self._turning_away -= 1
+
+    def _complain(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at = now
+            logger.warning("turning clients away: %s", text)
 
     def keep_open(self, sock: Any) -> None:
         """A TLS socket has left as a WebSocket: whoever has it now closes it."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class OriginRule:
     """Which origins are allowed.
 
     Args:
-        listed: origins like `https://example.com`; none allows any scheme and port of the host asked.
+        listed: origins like `https://example.com`, allowed besides all that have the name of the host asked.
     """
 
     def __init__(self, listed: Sequence[str] = ()) -> None:
@@ -37,11 +37,7 @@ class OriginRule:
         came_from = _triple(origin)
         if came_from is None:
             return False
-        name, port = _split_host(host)
-        if not self._listed:
-            return came_from[1] == name
-        same = came_from[1] == name and came_from[2] == (port or DEFAULT_PORTS[came_from[0]])
-        return same or came_from in self._listed
+        return came_from[1] == _host_name(host) or came_from in self._listed
 
 
 @lru_cache(1024)
@@ -60,12 +56,11 @@ def _triple(origin: str) -> tuple[str, str, int] | None:
 
 
 @lru_cache(1024)
-def _split_host(host: str) -> tuple[str, int | None]:
-    parts = urlsplit("//" + host)
+def _host_name(host: str) -> str:
     try:
-        return (parts.hostname or "").rstrip("."), parts.port
+        return (urlsplit("//" + host).hostname or "").rstrip(".")
     except ValueError:
-        return "", None
+        return ""
 
 
 class ProxyRule:
@@ -89,11 +84,12 @@ class ProxyRule:
         if not forwarded or not self._is_trusted(peer):
             return peer
         client = peer
-        for hop in reversed([part.strip() for part in forwarded.split(",")]):
-            if not _is_address(hop):
+        for hop in reversed(forwarded.split(",")):
+            address = plain_address(hop.strip(" \t"))
+            if not address:
                 break
-            client = hop
-            if not self._is_trusted(hop):
+            client = address
+            if not self._is_trusted(address):
                 break
         return client
 
@@ -115,9 +111,19 @@ def _is_within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
     return any(parsed.version == network.version and parsed in network for network in networks)
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(1024)
+def plain_address(text: str) -> str:
+    """An IP address as sockets and proxies write it, in its usual spelling; empty if it is none.
+
+    Brackets, port and zone are left out; IPv4 that came mapped into IPv6 is IPv4 again.
+    """
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
