@@ -80,5 +80,5 @@ def tls_context(certfile: str, keyfile: str) -> Any:
     import ssl
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certfile, keyfile)
+    context.load_cert_chain(certfile, keyfile, password="")  # an encrypted key fails, instead of asking
     return context

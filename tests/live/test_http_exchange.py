@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -350,7 +352,7 @@ def wait_until_open(door, count):
 
 def test_tiny_chunks_do_not_keep_others_waiting(start):
     door = start()
-    count = 100_000
+    count = 50_000
     flood = request("/", "Transfer-Encoding: chunked", "Connection: close", method="POST")
     flood += b"1\r\nx\r\n" * count + b"0\r\n\r\n"
     done = threading.Event()
@@ -380,7 +382,7 @@ def test_tiny_chunks_do_not_keep_others_waiting(start):
 def test_a_pipeline_does_not_keep_others_waiting(start):
     door = start()
     with door.connect() as busy, door.connect() as other:
-        pipeline = request() * 3000 + last()
+        pipeline = request() * 600 + last()
         sender = threading.Thread(target=busy.sendall, args=(pipeline,))
         reader = threading.Thread(target=read_all, args=(busy,))
         sender.start()
@@ -461,6 +463,96 @@ def test_F31_running_out_of_files_is_survived_with_few_words(start):
         for sock in crowd:
             sock.close()
     wait_until_free(door)
+
+
+# anything
+
+
+ALLOWED = {200, 400, 403, 404, 405, 408, 413, 414, 417, 426, 431, 501, 505}
+GOOD = [
+    request("/a/b?c=d", "Cookie: a=b", "Origin: http://127.0.0.1:8000"),
+    request("/", "Content-Type: text/plain", method="POST", body="hello"),
+    request("/", "Transfer-Encoding: chunked", method="POST", body="")[:-2] + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    request("/ws", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+]
+SPICE = [
+    b"\r\n",
+    b"\n",
+    b"\0",
+    b":",
+    b" ",
+    b"\x80",
+    b"\r\n\r\n",
+    b"Content-Length: 3\r\n",
+    b"chunked",
+    b"%",
+    b"HTTP/1.1",
+]
+
+
+def mutated(rng):
+    data = bytearray(rng.choice(GOOD))
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data))
+        match rng.randrange(4):
+            case 0:
+                data[at] = rng.randrange(256)
+            case 1:
+                del data[at : at + rng.randint(1, 8)]
+            case 2:
+                data[at:at] = rng.choice(SPICE)
+            case 3:
+                data += data[at : at + 30]
+    return bytes(data)
+
+
+def test_U6_mutated_requests_get_a_listed_status_or_a_clean_end(start):
+    door = start(header_deadline=0.5, body_deadline=0.5, keepalive_idle=0.5)
+    rng = random.Random(6)
+    for _ in range(600):
+        data = mutated(rng)
+        with door.connect() as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            answers = read_all(sock)
+        found = {int(code) for code in re.findall(rb"^HTTP/1.1 (\d{3}) ", answers, re.MULTILINE)}
+        assert found <= ALLOWED | {100, 101}, data
+    assert "Traceback" not in door.log
+    wait_until_open(door, 1)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def tls_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    files = {"certfile": str(folder / "cert.pem"), "keyfile": str(folder / "key.pem")}
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+        + ["-out", files["certfile"], "-keyout", files["keyfile"]],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+def test_H11_what_is_not_TLS_is_dropped_with_a_line_in_the_log(start, tls_files):
+    door = start(header_deadline=0.5, **tls_files)
+    for data in (last(), b"", b"\x16\x03\x01\0\x05hello", bytes(1000)):
+        assert b"HTTP/1.1 200" not in door.ask(data)
+    door.wait_for_log(r"TLS handshake with 127\.0\.0\.1 failed: (?s:.*)TLS handshake")
+    assert "Traceback" not in door.log
+
+
+def test_a_websocket_over_TLS_gets_the_TLS_socket(start, tls_files):
+    door = start(**tls_files)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with door.connect() as plain, context.wrap_socket(plain) as sock:
+        sock.sendall(upgrade() + b"left")
+        answer = read_until(sock, b"]\n")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])[::2] == ["left", "gevent.ssl"]
 
 
 # draining

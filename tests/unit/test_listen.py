@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -62,3 +63,27 @@ def test_without_a_certificate_there_is_no_tls_and_a_bad_one_is_an_error(tmp_pat
     (tmp_path / "bad").write_text("not a certificate")
     with pytest.raises(OSError):
         tls_context(str(tmp_path / "bad"), str(tmp_path / "bad"))
+
+
+def test_an_encrypted_key_is_an_error_and_no_question(tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-passout",
+            "pass:secret",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=x",
+        ]
+        + ["-out", str(cert), "-keyout", str(key)],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(OSError):
+        tls_context(str(cert), str(key))
