@@ -69,6 +69,7 @@ class _Line:
         self.cable = cable
         self.client = client
         self.holding = False
+        self.held = b""
         try:
             self.server = socket.create_connection(("127.0.0.1", cable.target))
         except OSError:
@@ -77,7 +78,6 @@ class _Line:
         cable._lines.add(self)
         threading.Thread(target=self.pump, args=(client, self.server, self.outward), daemon=True).start()
         threading.Thread(target=self.pump, args=(self.server, client, self.inward), daemon=True).start()
-        self.held = b""
 
     def pump(self, source, sink, look):
         try:
