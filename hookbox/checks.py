@@ -68,10 +68,12 @@ def _origin(value: str) -> str:
 def _network(value: str) -> str:
     from ipaddress import ip_network  # rarely needed, and slow to import
 
+    if value == "unix":
+        return value
     try:
         return str(ip_network(value, strict=False))
     except ValueError:
-        raise ValueError("an address or network such as 10.0.0.0/8") from None
+        raise ValueError("an address, a network such as 10.0.0.0/8, or unix (a Unix socket)") from None
 
 
 def _cookie(value: str) -> str:

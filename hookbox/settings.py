@@ -133,7 +133,7 @@ class Settings:
     keyfile: str = _listen("", "TLS private key (PEM); needs --certfile", metavar="FILE")
     path_prefix: str = _listen("", "serve everything below this path, e.g. /realtime", metavar="PATH")
     trusted_proxy: tuple[str, ...] = _listen(
-        (), "address or network whose X-Forwarded-* headers are believed", metavar="CIDR", live=True
+        (), "address, network or `unix` whose X-Forwarded-* headers are believed", metavar="CIDR", live=True
     )
     config: str = _listen("", "TOML file to read settings from", metavar="FILE")
 

@@ -308,11 +308,11 @@ def test_the_second_listener_takes_what_is_not_said_from_the_first():
 
 def test_values_are_tidied():
     settings = read(
-        {"origin": ["HTTPS://Example.COM/"], "path_prefix": "/rt/", "trusted_proxy": ["10.0.0.1/8"], "log_level": "warn"}
+        {"origin": ["HTTPS://Example.COM/"], "path_prefix": "/rt/", "trusted_proxy": ["10.0.0.1/8", "unix"], "log_level": "warn"}
     ).settings
     assert settings.origin == ("https://example.com",)
     assert settings.path_prefix == "/rt"
-    assert settings.trusted_proxy == ("10.0.0.0/8",)
+    assert settings.trusted_proxy == ("10.0.0.0/8", "unix")
     assert settings.log_level == "WARNING"
 
 

@@ -1,0 +1,31 @@
+"""With a second port the API is there and nowhere else."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from hookbox.testing import DEADLINE, HookboxProcess
+
+
+def fetch(url, body=None):
+    request = urllib.request.Request(url, body, {"Authorization": f"Bearer {HookboxProcess.TOKEN}"})
+    with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+        return answer.read()
+
+
+def test_the_api_moves_to_its_own_port_and_clients_stay(app):
+    with HookboxProcess(app, web_api_port=0) as server:
+        urls = server.wait_for_log(r"(?s)hookbox on (http://\S+).*hookbox on (http://\S+)").groups()
+        public, private = urls
+        bob = server.connect("bob")
+        bob.subscribe("lobby")
+        body = b'channel_name=lobby&payload="hi"'
+        assert json.loads(fetch(f"{private}/web/publish", body))[0] is True
+        assert bob.next_publication()["payload"] == "hi"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(f"{public}/web/publish", body)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(f"{private}/csp/handshake", b"{}")
+        assert fetch(f"{public}/healthz") == fetch(f"{private}/healthz")
