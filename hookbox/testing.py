@@ -368,6 +368,7 @@ class Client:
         self.socket: ClientConnection = opening.__enter__()
         self.features = features
         self.sent = 0
+        self._received = 0
         self._inbox: deque[Frame] = deque()
 
     def send(self, name: str, /, **args: Any) -> int:
@@ -392,7 +393,10 @@ class Client:
             assert isinstance(text, str), "the server must send text frames only"
             assert text.isascii(), "the server must send ASCII only"
             self._inbox.extend(Frame(*json.loads(line)) for line in text.split("\r\n") if line)
-        return self._inbox.popleft()
+        frame = self._inbox.popleft()
+        self._received += 1
+        assert frame.id == self._received, "the server must number its frames 1, 2, 3 ..."
+        return frame
 
     def expect(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The arguments of the next frame, which has to bear that name and these arguments.

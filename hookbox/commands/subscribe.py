@@ -12,7 +12,7 @@ from hookbox.core.names import read_channel_name
 from hookbox.core.user import User
 from hookbox.core.values import JSON
 from hookbox.engine.base import Position
-from hookbox.errors import CommandRefused, LimitReached
+from hookbox.errors import CommandRefused, ConnectionGone, LimitReached
 
 
 def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position | None = None) -> None:
@@ -28,6 +28,7 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
         ConnectionGone: the client left while the application decided.
     """
     channel_name = read_channel_name(name)
+    cause.require_open()  # it may be gone when an answer's chain gets here
     for _ in range(ATTEMPTS):
         if channel := user.channels.get(channel_name):
             _again(site, cause.connection, user, channel, since)
@@ -82,7 +83,10 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
 def _decide(site: Site, cause: Cause, user: User, channel: Channel, since: Position | None) -> None:
     answer = ask(site, cause, "subscribe", channel_fields(channel.name, user=user.name))
     cause.first_time("auto_subscribe", channel.name)
-    follow(site, cause, user, answer)
+    try:
+        follow(site, cause, user, answer)
+    except ConnectionGone:
+        pass  # the chain ends with its client; others of the user may wait for this subscription
     if _lives(site, user, channel) and channel.name not in user.channels:
         _begin(site, cause.connection, user, channel, since, answer.get("initial_data"))
 

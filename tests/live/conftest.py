@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -67,17 +66,14 @@ class Watch:
 
     def __init__(self, process):
         self.pid = process.process.pid
+        self._port = f":{process.port:04X}"
 
     @property
     def sockets(self):
-        """Open sockets."""
-        links = []
-        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            try:
-                links.append(os.readlink(entry))
-            except FileNotFoundError:
-                pass
-        return sum(link.startswith("socket:") for link in links)
+        """Sockets of clients: those that are open, or that only the server has not closed yet."""
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        states = [line.split()[3] for line in lines if line.split()[1].endswith(self._port)]
+        return sum(state in ("01", "08") for state in states)
 
     @property
     def resident(self):

@@ -27,6 +27,7 @@ def client_frame(opcode, payload=b"", *, fin=True, rsv=0, mask=MASK, length=None
         length: announced instead of the payload's own.
         form: 7, 16 or 64 bits for the length, whatever it is.
     """
+    payload = payload.encode() if isinstance(payload, str) else payload
     size = len(payload) if length is None else length
     form = form or (7 if size < 126 else 16 if size < 65_536 else 64)
     masked = 0x80 if mask else 0

@@ -152,3 +152,29 @@ def test_a_returning_connection_that_does_not_subscribe_stays_without_traffic(ho
     assert len(third.answer().args["missed"]) == 1
     tabs[0].publish("lobby", 2)
     assert third.names() == ["PUBLISH"]
+
+
+def test_a_connection_that_left_is_not_subscribed_by_the_answer_to_what_it_did(house):
+    tab, bob = house.subscribed("lobby", "ann", "bob")
+    ann = house.connected("ann")
+    house.gate.allow("publish", auto_subscribe=["lobby", "other"])
+    go = house.gate.think("publish")
+    ann.sending("PUBLISH", channel_name="lobby", payload="1")
+    ann.leave()
+    go.set()
+    house.settle()
+    assert set(house.hub.channels["lobby"].audience) == {tab.outbox, bob.outbox}
+    assert "other" not in house.hub.channels
+
+
+def test_one_leaving_while_its_subscription_is_decided_fails_no_other_tab_whatever_the_answer(house):
+    one, two = house.connected("ann", "ann")
+    house.gate.answer("subscribe", lambda q: Allow({"auto_subscribe": ["other"]}))
+    go = house.gate.think("subscribe")
+    one.sending("SUBSCRIBE", channel_name="lobby")
+    two.sending("SUBSCRIBE", channel_name="lobby")
+    one.leave()
+    go.set()
+    house.settle()
+    assert two.names() == ["SUBSCRIBE"]
+    assert list(house.hub.users["ann"].channels) == ["lobby"]
