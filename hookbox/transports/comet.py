@@ -208,7 +208,7 @@ class CometSession:
                 if why := self.road.feed(data):
                     self.close(why)
                 if self._inbox:
-                    gevent.sleep(0)
+                    gevent.sleep(1e-6)  # a sleep of 0 would not look at sockets
         except Exception:
             logger.exception("a comet session's greenlet failed, the session ends")
             self.close(INTERNAL)
