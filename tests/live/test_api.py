@@ -101,7 +101,7 @@ def test_H16_a_json_body_that_is_not_utf8_is_400(hookbox):
         hookbox, "POST", "/web/publish", b'{"a": "\xff"}', content_type="application/json"
     )
     assert (status, json.loads(body)[1]["code"]) == (400, "bad_json")
-    assert headers["x-request-id"] in hookbox.log
+    hookbox.wait_for_log(headers["x-request-id"])
 
 
 def test_A2_no_cors_headers_and_no_preflight(hookbox):

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 from api_site import Rig
-from gevent import pywsgi, sleep
+from gevent import pywsgi
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -323,10 +324,16 @@ def test_F7_an_answer_above_the_limit_is_a_failure(web):
 
 
 def test_F2_an_answer_that_does_not_come_is_a_failure(web):
-    rig = Rig(webhook_timeout=0.1)
-    web._server.application = lambda environ, start_response: sleep(30)
+    def late(environ, start_response):
+        asked.wait()
+        start_response("200 OK", [])
+        return []
+
+    rig, asked = Rig(webhook_timeout=0.1), Event()
+    web._server.application = late
     with pytest.raises(UnusableAnswer):
         fetcher(rig.site)(Polling("simple", web.url))
+    asked.set()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http:///x", "http://[", "http://a b/"])
