@@ -77,7 +77,6 @@ class Counters:
     messages: int = 0
     refused: int = 0
     slow_consumers: int = 0
-    limits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

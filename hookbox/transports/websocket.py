@@ -43,7 +43,7 @@ class WebSocket(Owner):
         sock: non-blocking, owned from now on.
         flusher: shared by all connections.
         codecs: shared by all connections.
-        settings: for limits and intervals; read anew at each use.
+        settings: limits and intervals, those in force when it was accepted.
         clock: for deadlines.
     """
 
