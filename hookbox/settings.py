@@ -211,6 +211,9 @@ class Settings:
     leave_grace: float = _time(
         5.0, Group.BEHAVIOUR, "time a user may be gone before the others are told", low=0
     )
+    connect_each: bool = _setting(
+        False, Group.BEHAVIOUR, "ask about every connection, even of one browser that opens several at once"
+    )
     drain_grace: float = _time(20.0, Group.BEHAVIOUR, "longest time to finish up after SIGTERM", low=0)
     idempotency_keep: float = _time(300.0, Group.BEHAVIOUR, "time an `idempotency_key` is remembered")
 

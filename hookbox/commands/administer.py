@@ -167,6 +167,8 @@ def disconnect_connection(site: Site, identifier: str) -> None:
     """
     connection = site.hub.connections.get(ConnectionId(identifier))
     if connection is None:
+        if site.places.take(ConnectionId(identifier), site.clock.monotonic()) is not None:
+            return  # it was cut off, and will not come back by itself
         raise NotFound(f"connection {identifier} does not exist")
     disconnect(site, connection, BY_API)
 
@@ -177,6 +179,7 @@ def disconnect_user(site: Site, user: User) -> int:
     Returns:
         how many connections that were.
     """
+    site.places.forget_user(user)
     connections = list(user.connections)
     for connection in connections:
         disconnect(site, connection, BY_API)

@@ -13,7 +13,7 @@ from hookbox.core.user import User
 from hookbox.core.values import JSON, JSONObject
 from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, NotPermitted, ProtocolError
 from hookbox.protocol.rtjp import frame
-from hookbox.webhooks.gate import Question, Refuse
+from hookbox.webhooks.gate import Allow, Question, Refuse
 
 logger = logging.getLogger(__name__)
 
@@ -23,22 +23,37 @@ def ask(site: Site, cause: Cause, action: str, fields: Mapping[str, str], *, key
 
     Blocks: whatever was read before must be looked at again afterwards.
 
+    Args:
+        key: Idempotency-Key of the question; empty for a new one.
+
     Raises:
         NotPermitted: the application said no.
         WebhookError: it gave no usable answer, which counts as no.
     """
+    return heed(site, cause, cause.gate.ask(question_for(cause, action, fields, key)))
+
+
+def question_for(cause: Cause, action: str, fields: Mapping[str, str], key: str = "") -> Question:
+    """A question with the cookies and the address of whoever caused it."""
     speaker = cause.connection or cause.speaker
     form = dict(fields)
     if cause.connection is not None:
         form["conn_id"] = cause.connection.id
-    question = Question(
+    return Question(
         action,
         form,
         cookies=speaker.cookies if speaker else "",
         client_ip=speaker.client_ip if speaker else "",
         key=key,
     )
-    verdict = cause.gate.ask(question)
+
+
+def heed(site: Site, cause: Cause, verdict: Allow | Refuse) -> JSONObject:
+    """Take what an answer brings; returns the options of a yes.
+
+    Raises:
+        NotPermitted: the application said no.
+    """
     if cause.connection is not None:
         take_cookies(site, cause.connection, verdict.set_cookies)
     if isinstance(verdict, Refuse):

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from hookbox import __version__
 from hookbox.commands import subscribe
-from hookbox.commands.asking import ask, channel_fields, follow
+from hookbox.commands.asking import ask, channel_fields, follow, heed, question_for
 from hookbox.commands.channels import destroy_if_empty, tell_online
+from hookbox.commands.resume import Ticket, keep_place, key_for, take_place
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
 from hookbox.core.connection import NO_FEATURES, Connection
 from hookbox.core.names import user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
+from hookbox.core.places import Place
 from hookbox.core.user import User
-from hookbox.core.values import JSON, JSONObject, UserName
+from hookbox.core.values import JSON, ChannelName, JSONObject, UserName
 from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, HookboxError, ProtocolError, UnusableAnswer, WebhookError
 from hookbox.protocol.disconnects import TOO_MANY_CONNECTIONS, Disconnect
 from hookbox.protocol.json_text import dump
 from hookbox.protocol.rtjp import EncodedFrame, frame
+from hookbox.webhooks.gate import Allow, Refuse
 
 logger = logging.getLogger(__name__)
 
-FEATURES = frozenset({"ack", "recover", "ping", "close"})
+FEATURES = frozenset({"ack", "recover", "ping", "close", "resume"})
 _SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, not one per connection
 HOLD_SECONDS = 1.0
 """How long a returning client may take to say where it left off."""
@@ -45,6 +48,7 @@ class Greeting:
         payload_text: the same, as the client wrote it.
         features: extensions the client wants; None if it knows of none.
         since: the last positions it saw, by channel name; None if it did not say.
+        ticket: to a place it had before; None if it has none.
     """
 
     cookie_string: str = field(repr=False)
@@ -52,10 +56,13 @@ class Greeting:
     payload_text: str = "null"
     features: frozenset[str] | None = None
     since: Mapping[str, Position] | None = None
+    ticket: Ticket | None = None
 
 
 def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnect | None:
     """Ask the application who a connection is, and give it to that user.
+
+    A client that was cut off shortly before, and can prove it, takes its place again: nobody is asked.
 
     Returns:
         why the connection has to end, or None.
@@ -67,20 +74,23 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     """
     connection.script_cookies = greeting.cookie_string
     connection.refresh_cookies(site.settings.cookie_identifier or None)
+    if greeting.ticket is not None:
+        place = take_place(site, connection, greeting.ticket)
+        if place is not None:
+            return _resume(site, connection, greeting, place)
+        greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
-    answer = ask(site, cause, "connect", {"payload": dump(greeting.payload)})
+    answer = heed(site, cause, _introduce(site, cause, connection, dump(greeting.payload)))
     cause.require_open()
     name = _read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
     options = _read_options(answer, present)
-    most = site.settings.connections_per_user
-    if most and present is not None and len(present.connections) >= most:
+    if present is not None and _is_full(site, present):
         return TOO_MANY_CONNECTIONS
-    user = site.hub.attach(connection, name)
+    if "override_payload" in answer:
+        connection.welcome = (answer["override_payload"],)
+    user = _let_in(site, connection, greeting, name)
     user.options = options
-    connection.features = _granted(greeting.features)
-    connection.outbox.put(_connected(site, connection, user, greeting, answer))
-    site.counters.connections += 1
     _show_channels(site, connection, user, greeting.since)
     if present is None:
         tell_online(site, user, True)
@@ -88,20 +98,60 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     return None
 
 
+def _introduce(site: Site, cause: Cause, connection: Connection, payload: str) -> Allow | Refuse:
+    """Ask who a connection is; once, where one browser opens several connections in the same moment."""
+    question = question_for(cause, "connect", {"payload": payload})
+    if not connection.cookies or site.settings.connect_each:
+        return cause.gate.ask(question)
+    browser = (connection.cookies, payload, connection.client_ip)
+    return site.introductions.do(browser, lambda: cause.gate.ask(question))
+
+
+def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place) -> Disconnect | None:
+    user = place.user
+    if _is_full(site, user):
+        return TOO_MANY_CONNECTIONS
+    connection.welcome = place.welcome
+    mine = [name for name in user.channels if place.own_channels is None or name in place.own_channels]
+    _let_in(site, connection, greeting, user.name, resumed=True, channels=[*mine])
+    site.counters.resumed += 1
+    if place.own_channels is not None:
+        connection.own_channels = set(mine)
+    _show_channels(site, connection, user, greeting.since, mine)
+    return None
+
+
+def _is_full(site: Site, user: User) -> bool:
+    most = site.settings.connections_per_user
+    return bool(most) and len(user.connections) >= most
+
+
+def _let_in(site: Site, connection: Connection, greeting: Greeting, name: UserName, **more: JSON) -> User:
+    user = site.hub.attach(connection, name)
+    connection.features = _granted(greeting.features, site.settings.leave_grace)
+    connection.outbox.put(_connected(site, connection, user, greeting, more))
+    site.counters.connections += 1
+    return user
+
+
 def _connected(
-    site: Site, connection: Connection, user: User, greeting: Greeting, answer: JSONObject
+    site: Site, connection: Connection, user: User, greeting: Greeting, more: JSONObject
 ) -> EncodedFrame:
-    args: JSONObject = {"name": user.name, "payload": answer.get("override_payload", greeting.payload_text)}
+    payload = connection.welcome[0] if connection.welcome else greeting.payload_text
+    args: JSONObject = {"name": user.name, "payload": payload}
     if greeting.features is not None:
         args["features"] = [*sorted(connection.features)]
         args["conn_id"] = connection.id
         args["version"] = __version__
         args["ping_interval"] = site.settings.ping_interval
+        if "resume" in connection.features:
+            args["resume"] = key_for(site, connection)
+        args.update(more)
     return frame("CONNECTED", args)
 
 
-def _granted(wanted: frozenset[str] | None) -> frozenset[str]:
-    granted = (wanted or NO_FEATURES) & FEATURES
+def _granted(wanted: frozenset[str] | None, grace: float) -> frozenset[str]:
+    granted = (wanted or NO_FEATURES) & (FEATURES if grace else FEATURES - {"resume"})
     return _SHARED_SETS.setdefault(granted, granted)
 
 
@@ -153,14 +203,22 @@ def _anonymous(site: Site) -> UserName:
 
 
 def _show_channels(
-    site: Site, connection: Connection, user: User, since: Mapping[str, Position] | None
+    site: Site,
+    connection: Connection,
+    user: User,
+    since: Mapping[str, Position] | None,
+    mine: Collection[ChannelName] | None = None,
 ) -> None:
-    """Tell a connection of the channels its user is in already."""
+    """Tell a connection of the channels its user is in already.
+
+    Args:
+        mine: those it had before and goes on listening to; None for one that is new.
+    """
     held = False
-    for channel in list(user.channels.values()):
+    for channel in [c for c in user.channels.values() if mine is None or c.name in mine]:
         position = site.broker.position(channel.name)
         subscribe.show(site, connection, user, channel, position, (since or {}).get(channel.name))
-        if user.options.per_connection_subscriptions:
+        if user.options.per_connection_subscriptions and mine is None:
             channel.silence(connection)  # until it subscribes itself
         elif since is None and "recover" in connection.features:
             channel.silence(connection)
@@ -176,10 +234,11 @@ def gone(site: Site, connection: Connection, grace: float | None = None) -> None
     Args:
         grace: seconds the user may take to come back; None for the setting `leave_grace`.
     """
+    seconds = site.settings.leave_grace if grace is None else grace
+    keep_place(site, connection, seconds)
     user = site.hub.detach(connection)
     if user is None or user.connections:
         return
-    seconds = site.settings.leave_grace if grace is None else grace
     if seconds:
         site.later.spawn_later(seconds, leave, site, user, user.absences)
     else:
@@ -192,6 +251,7 @@ def leave(site: Site, user: User, absence: int) -> None:
     Args:
         absence: which absence this is about; a user that came back meanwhile stays.
     """
+    site.places.forget_old(site.clock.monotonic())
     if user.connections or user.absences != absence or site.hub.users.get(user.name) is not user:
         return
     del site.hub.users[user.name]

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from hookbox.commands import connect as connecting
 from hookbox.commands.message import message
 from hookbox.commands.publish import publish
+from hookbox.commands.resume import Ticket
 from hookbox.commands.site import Cause, Site
 from hookbox.commands.subscribe import subscribe, unsubscribe
 from hookbox.core.connection import Connection
 from hookbox.core.limits import Bucket
 from hookbox.core.names import read_channel_name
 from hookbox.core.user import User
-from hookbox.core.values import JSON, JSONObject
+from hookbox.core.values import JSON, ConnectionId, JSONObject
 from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError
 from hookbox.protocol.disconnects import (
@@ -178,6 +179,7 @@ def _connect(site: Site, connection: Connection, args: JSONObject) -> Reply:
         str(args.get("payload", "null")),
         _read_features(args.get("features")),
         _read_positions(args.get("since")),
+        _read_ticket(args.get("resume")),
     )
     return connecting.connect(site, connection, greeting)
 
@@ -196,6 +198,15 @@ def _read_positions(value: JSON) -> Mapping[str, Position] | None:
     if not isinstance(value, dict):
         raise ProtocolError("bad_frame", "since must be an object of positions by channel name")
     return {name: position for name, item in value.items() if (position := read_position(item))}
+
+
+def _read_ticket(value: JSON) -> Ticket | None:
+    match value:
+        case None:
+            return None
+        case {"conn_id": str() as name, "key": str() as key}:
+            return Ticket(ConnectionId(name), key)
+    raise ProtocolError("bad_frame", "resume must be an object with conn_id and key")
 
 
 def _subscribe(site: Site, connection: Connection, user: User, received: ClientFrame) -> Reply:

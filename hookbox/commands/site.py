@@ -13,12 +13,13 @@ from hookbox.clock import Clock
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
+from hookbox.core.places import Places
 from hookbox.core.values import ChannelName, UserName
 from hookbox.engine.base import Broker
 from hookbox.errors import ConnectionGone
 from hookbox.protocol.rtjp import EncodedFrame
 from hookbox.settings import Settings
-from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.gate import Allow, Gate, Refuse
 from hookbox.webhooks.resolve import Resolver
 from hookbox.webhooks.singleflight import SingleFlight
 
@@ -73,6 +74,7 @@ class Counters:
     """What has happened since the start."""
 
     connections: int = 0
+    resumed: int = 0
     publications: int = 0
     messages: int = 0
     refused: int = 0
@@ -98,6 +100,9 @@ class Site:
     later: Later
     creations: SingleFlight[ChannelName, Channel] = field(default_factory=SingleFlight)
     subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
+    introductions: SingleFlight[tuple[str, str, str], Allow | Refuse] = field(default_factory=SingleFlight)
+    """Questions about who a browser is: by its cookies, connect payload and address."""
+    places: Places = field(default_factory=Places)
     counters: Counters = field(default_factory=Counters)
     draining: bool = False
     resolver: Resolver | None = None

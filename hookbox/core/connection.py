@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookbox.core.cookies import merge
-from hookbox.core.values import ChannelName, ConnectionId
+from hookbox.core.values import JSON, ChannelName, ConnectionId
 from hookbox.errors import ConnectionGone
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Connection:
         "script_cookies",
         "transport",
         "user",
+        "welcome",
     )
 
     def __init__(
@@ -82,6 +83,8 @@ class Connection:
         self.held: dict[ChannelName, Held] | None = None
         self.own_channels: set[ChannelName] | None = None
         """Channels it subscribed to itself; used with `per_connection_subscriptions` only."""
+        self.welcome: tuple[JSON, ...] = ()
+        """The payload with which the application replaced the client's, as the only item; or nothing."""
         self.transport: Any = None
 
     def require_open(self) -> None:

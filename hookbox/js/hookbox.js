@@ -472,6 +472,7 @@ var hookbox = (function () {
       this._queue = []; // entries that wait for a connection
       this._pending = new Map(); // entries that wait for their answer, by frame id
       this._patience = 0; // refused WebSockets before comet is tried
+      this._ticket = undefined; // to our place at the server, should the connection be cut
       this._wake = event => this._woken(event);
       this._start();
     }
@@ -502,6 +503,7 @@ var hookbox = (function () {
 
     /** Connect anew, at once, with the cookies of now; after a login, or from the state 'closed'. */
     reconnect() {
+      this._ticket = undefined; // it may be somebody else now
       if (this.state === 'closed') {
         this._start();
       } else {
@@ -651,11 +653,17 @@ var hookbox = (function () {
       try {
         cookies = cookies || document.cookie;
       } catch (outside) {} // eslint-disable-line no-empty
+      const since = {};
+      for (const { channelName, epoch, offset } of this.subscriptions.values()) {
+        if (epoch !== undefined) since[channelName] = { epoch, offset };
+      }
       const args = {
         cookie_string: cookies || '',
         payload: JSON.stringify(typeof this._payload === 'function' ? this._payload() : this._payload),
-        features: ['ack', 'recover', 'ping', 'close'],
-        since: this.subscriptions.size ? undefined : {}, // nothing to recover: the server need not wait for positions
+        features: ['ack', 'recover', 'ping', 'close', 'resume'],
+        resume: this._ticket,
+        // With a ticket, or nothing to recover, the server need not wait for positions.
+        since: this._ticket || !this.subscriptions.size ? since : undefined,
       };
       this._transmit({ name: 'CONNECT', args, again: true, stop: noop, done: error => error && this._refused(error) });
     }
@@ -691,6 +699,7 @@ var hookbox = (function () {
       this._connectedAt = env.now();
       (args.features || []).forEach(feature => (this._granted[feature] = true));
       this._interval = args.ping_interval;
+      this._ticket = args.resume && { conn_id: args.conn_id, key: args.resume };
       if (this._link.comet) {
         if (this._blocked) avoid(this._socketsFail, true);
       } else {
@@ -700,7 +709,8 @@ var hookbox = (function () {
       const waiting = this._queue;
       for (const subscription of this.subscriptions.values()) {
         const leaving = entry => entry.name === 'UNSUBSCRIBE' && entry.args.channel_name === subscription.channelName;
-        if (!waiting.some(leaving)) this._resubscribe(subscription);
+        if ((args.channels || []).includes(subscription.channelName)) this._expectMissed(subscription);
+        else if (!waiting.some(leaving)) this._resubscribe(subscription);
       }
       this._queue = waiting.filter(aboutChannels).concat(waiting.filter(entry => !aboutChannels(entry)));
       this._flush(entry => this._transmit(entry));
@@ -767,6 +777,7 @@ var hookbox = (function () {
     _finish(info, graceful, lost) {
       if (this.state === 'closed') return;
       this.state = 'closed'; // first: what fails from here on does so quietly
+      this._ticket = undefined;
       this._release(graceful);
       this._listenToPage('removeEventListener');
       this._flush(entry => this._fail(entry, 'not_sent'));
@@ -897,11 +908,16 @@ var hookbox = (function () {
       this._emit('recovered', subscription.channelName, subscription, info);
     }
 
-    _resubscribe(subscription, tries = 0) {
-      const { channelName, epoch, offset } = subscription;
-      const link = this._link;
+    _expectMissed(subscription) {
+      const { epoch, offset } = subscription;
       subscription._recovering = true;
       subscription._since = this._granted.recover && epoch !== undefined ? { epoch, offset } : undefined;
+    }
+
+    _resubscribe(subscription, tries = 0) {
+      const { channelName } = subscription;
+      const link = this._link;
+      this._expectMissed(subscription);
       this._transmit({
         name: 'SUBSCRIBE',
         args: { channel_name: channelName, since: subscription._since },

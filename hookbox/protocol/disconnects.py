@@ -36,6 +36,7 @@ class Disconnect:
 
 
 NORMAL = Disconnect(1000, "bye")
+RESUMED_ELSEWHERE = Disconnect(1000, "resumed by a newer connection")
 PROTOCOL_ERROR = Disconnect(1002, "protocol error")
 BAD_TEXT = Disconnect(1007, "text is not UTF-8")
 POLICY = Disconnect(1008, "policy")

@@ -224,6 +224,7 @@ def get_server_info(caller: Caller, names: bool) -> Result:
             "publications": counters.publications,
             "messages": counters.messages,
             "refused": counters.refused,
+            "resumed": counters.resumed,
             "slow_consumers": counters.slow_consumers,
             **caller.parts.counts(),
         },

@@ -55,7 +55,7 @@ async function elapse(ms) {
 }
 
 const welcome = (id = 1, args = {}) =>
-  line(id, 'CONNECTED', { name: 'ann', features: ['ack', 'recover', 'ping', 'close'], ping_interval: 25, ...args });
+  line(id, 'CONNECTED', { name: 'ann', features: ['ack', 'recover', 'ping', 'close', 'resume'], ping_interval: 25, ...args });
 const own = args => ({
   channel_name: 'lobby',
   user: 'ann',

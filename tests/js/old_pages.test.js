@@ -13,7 +13,7 @@ test('the original CONNECT arguments are sent as the original client sent them',
     await sockets.last.open();
     const [id, name, { features, since, ...args }] = sockets.last.sent[0];
     assert.deepEqual([id, name, args], [1, 'CONNECT', expected]);
-    assert.deepEqual(features, ['ack', 'recover', 'ping', 'close']);
+    assert.deepEqual(features, ['ack', 'recover', 'ping', 'close', 'resume']);
     assert.deepEqual(since, {});
   }
 });

@@ -1,0 +1,90 @@
+"""The places of connections that were cut off: kept for a while, and given back to whoever shows the key.
+
+Only this process can make a key: it is a keyed hash of the connection's id and of its cookies. So nothing has
+to be stored for it, and it is worthless with other cookies, for another connection, or after a restart.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hookbox.core.values import JSON, ChannelName, ConnectionId
+
+if TYPE_CHECKING:
+    from hookbox.core.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a connection had that a later one may take over.
+
+    Args:
+        user: whose connection it was.
+        kept_cookies: set by answers of the application.
+        own_channels: what it had subscribed to itself, with `per_connection_subscriptions`.
+        welcome: the payload with which the application replaced the client's, as the only item; or nothing.
+        until: monotonic seconds.
+    """
+
+    user: User
+    kept_cookies: Mapping[str, str | None] | None = field(repr=False)
+    own_channels: frozenset[ChannelName] | None
+    welcome: tuple[JSON, ...]
+    until: float
+
+
+class Places:
+    """Places of connections that have gone, by their ids, and the keys to them.
+
+    Args:
+        secret: that keys are made with; by default a new one.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secret or secrets.token_bytes(32)
+        self._kept: dict[ConnectionId, Place] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def key(self, connection: ConnectionId, cookies: str) -> str:
+        """The key to a connection's place: 256 bits, unguessable, good with the same cookies only.
+
+        Args:
+            cookies: value of a Cookie header; the order in it does not matter.
+        """
+        same = "; ".join(sorted(cookies.split("; ")))
+        digest = hmac.digest(self._secret, f"{connection}\n{same}".encode(), "sha256")
+        return urlsafe_b64encode(digest).decode().rstrip("=")
+
+    def fits(self, key: str, connection: ConnectionId, cookies: str) -> bool:
+        """Whether a key is the right one; how long this takes says nothing about it."""
+        return hmac.compare_digest(key.encode(), self.key(connection, cookies).encode())
+
+    def keep(self, connection: ConnectionId, place: Place, now: float) -> None:
+        """Keep a place until its time is over."""
+        self.forget_old(now)
+        self._kept[connection] = place
+
+    def take(self, connection: ConnectionId, now: float) -> Place | None:
+        """Give a place away, if it is still kept."""
+        place = self._kept.pop(connection, None)
+        return place if place is not None and now < place.until else None
+
+    def forget_old(self, now: float) -> None:
+        """Give up places whose time is over; they are in the order of their ends."""
+        while self._kept:
+            first = next(iter(self._kept))
+            if now < self._kept[first].until:
+                return
+            del self._kept[first]
+
+    def forget_user(self, user: User) -> None:
+        """Give up all places of a user, who must not come back unasked."""
+        for connection in [name for name, place in self._kept.items() if place.user is user]:
+            del self._kept[connection]
