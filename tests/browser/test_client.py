@@ -156,9 +156,9 @@ def app():
 
 
 @pytest.fixture
-def own_server(app):
+def own_server(app, request):
     """A Hookbox for one test, which may tell its application what to answer, or end it."""
-    with HookboxProcess(app, leave_grace=0.3) as server:
+    with HookboxProcess(app, leave_grace=getattr(request, "param", 0.3)) as server:
         yield server
 
 
@@ -481,3 +481,54 @@ def test_a_page_as_the_old_manual_shows_works_unchanged(way, open_page, applicat
         "unsubscribed my_channel_name",
         "close",
     ]
+
+
+@pytest.fixture
+def watcher(own_server, app):
+    """Somebody who sees who comes to the lobby and who leaves it."""
+    app.allow("create_channel", presenceful=True)
+    return own_server.subscribed("lobby", "watcher")[0]
+
+
+five_seconds_of_grace = pytest.mark.parametrize("own_server", [5], indirect=True, ids=[""])
+
+
+def sees_nothing(watcher):
+    watcher.publish("lobby", "marker")
+    return watcher.next().name == "PUBLISH"
+
+
+@both_ways
+@five_seconds_of_grace
+def test_D9_others_see_nothing_of_a_page_that_is_reloaded(way, open_page, watcher):
+    page = open_page().connect().subscribe()
+    watcher.expect("SUBSCRIBE", user="ann")
+    for _ in range(3):
+        page.page.reload()
+        page.connect().subscribe()
+    assert page.get("conn.subscriptions.get('lobby').presence") == ["watcher", "ann"]
+    assert sees_nothing(watcher)
+
+
+@five_seconds_of_grace
+def test_F17_a_page_that_is_cut_shortly_takes_its_place_again_unasked(open_page, own_server, app, cable, watcher):
+    page = open_page().connect().subscribe()
+    watcher.expect("SUBSCRIBE", user="ann")
+    before = page.get("conn.id")
+    app.forget()
+    for action in ("connect", "subscribe", "unsubscribe", "disconnect"):
+        app.refuse(action)
+    for number in range(3):
+        cable.cut()
+        page.run("() => until(() => !conn.connected)")
+        own_server.api("publish", channel_name="lobby", payload=number)
+        cable.mend()
+        page.hears(number + 1)
+        assert watcher.next().name == "PUBLISH"
+    assert page.get("heard") == [0, 1, 2]
+    assert page.get("recoveries") == [{"recovered": True, "missed": 1}] * 3
+    assert page.get("conn.id") == before
+    assert app.asked == []
+    assert sees_nothing(watcher)
+    page.publish("still there")
+    assert page.hears(5)[-1] == "still there"
