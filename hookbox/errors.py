@@ -97,10 +97,12 @@ class NotFound(CommandRefused):
 class WebhookError(HookboxError):
     """The application gave no usable answer, which counts as no.
 
-    The text is what the client sees; `detail` is for the operator's log only.
+    The text is what the client sees; `detail` is for the operator's log only. `retry_seconds`, where it is
+    known, is when to ask again.
     """
 
     code = "app_unavailable"
+    retry_seconds: float | None = None
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)

@@ -18,7 +18,7 @@ from hookbox.core.names import read_channel_name
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ConnectionId, JSONObject
 from hookbox.engine.base import Position
-from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError
+from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError, WebhookError
 from hookbox.protocol.disconnects import (
     BAD_FRAME,
     SLOW_CONSUMER,
@@ -141,7 +141,8 @@ class ClientRoad:
         return command(self._site, self.connection, user, received)
 
     def _refuse(self, frame_id: int | None, error: HookboxError) -> Disconnect | None:
-        self.connection.outbox.put(error_frame(frame_id, str(error), error.code))
+        retry = error.retry_seconds if isinstance(error, WebhookError) else None
+        self.connection.outbox.put(error_frame(frame_id, str(error), error.code, retry))
         if error.code not in CLIENT_FAULTS:
             return None
         now = self._site.clock.monotonic()

@@ -78,6 +78,8 @@ export interface HookboxError extends Error {
   code?: ErrorCode | (string & {});
   /** Number of the frame at fault, if there is one. */
   id: number | null;
+  /** When to try again, in milliseconds, where the server knows; connecting and subscribing again are tried by themselves. */
+  retry_ms?: number;
 }
 
 /** What is known of the reason for a state or of the end of a connection. */

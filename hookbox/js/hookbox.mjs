@@ -79,8 +79,8 @@ var hookbox = (function () {
     return env.random() * Math.min(env.maxDelay, env.minDelay * 2 ** tries) * 1000;
   }
 
-  function failure(code, msg, id) {
-    return Object.assign(new Error(msg), { id, msg, code });
+  function failure(code, msg, id, retry_ms) {
+    return Object.assign(new Error(msg), { id, msg, code, retry_ms });
   }
 
   // What does not get through to an origin is avoided for an hour, across pages where there is a localStorage.
@@ -671,7 +671,7 @@ var hookbox = (function () {
     // What will pass is tried again. Of a "no" the page is told, and it stays: see reconnect().
     _refused(error) {
       if (passing(error)) {
-        this._lost({ reason: error.code });
+        this._lost({ reason: error.code, retry_ms: error.retry_ms, due: true });
         return;
       }
       this._stopTimers();
@@ -766,7 +766,9 @@ var hookbox = (function () {
       const env = this._env;
       const offline = root.navigator && root.navigator.onLine === false;
       const retry = info.retry_ms || 0;
-      const delay = offline ? env.maxDelay * 1000 : retry + backoff(env, this._tries++);
+      // An appointment that the server gave with an error is ours alone; otherwise it says when all may come.
+      const spread = info.due && retry ? 0 : backoff(env, this._tries++);
+      const delay = offline ? env.maxDelay * 1000 : retry + spread;
       this._stopTimers();
       this._notBefore = env.now() + retry;
       const id = env.setTimeout(() => this._attempt(), delay);
@@ -875,7 +877,7 @@ var hookbox = (function () {
         case 'PONG':
           return this._answered(args);
         case 'ERROR':
-          return this._answered(args, failure(args.code, args.msg, args.id));
+          return this._answered(args, failure(args.code, args.msg, args.id, args.retry_ms));
         case 'CLOSE':
           return this._lost(Object.assign({ clean: true }, args));
       }
@@ -931,7 +933,7 @@ var hookbox = (function () {
               () => {
                 if (this._link === link && !subscription.canceled) this._resubscribe(subscription, tries + 1);
               },
-              backoff(this._env, tries + 1)
+              error.retry_ms || backoff(this._env, tries + 1)
             );
           } else {
             this._dropped(subscription, { channel_name: channelName, user: this.username, error });

@@ -144,6 +144,16 @@ def _fault(value: JSON) -> ProtocolError:
     return ProtocolError("bad_frame", "Invalid frame keyword arguments (must be dictionary)", frame_id)
 
 
-def error_frame(frame_id: int | None, message: str, code: str) -> EncodedFrame:
-    """An ERROR frame; `frame_id` names the client frame at fault, None if it had no usable id."""
-    return frame("ERROR", {"id": frame_id, "msg": message, "code": code})
+def error_frame(
+    frame_id: int | None, message: str, code: str, retry_seconds: float | None = None
+) -> EncodedFrame:
+    """An ERROR frame.
+
+    Args:
+        frame_id: of the client frame at fault, None if it had no usable id.
+        retry_seconds: when to try again, None where nothing is known of that.
+    """
+    args: JSONObject = {"id": frame_id, "msg": message, "code": code}
+    if retry_seconds is not None:
+        args["retry_ms"] = int(retry_seconds * 1000)
+    return frame("ERROR", args)

@@ -28,6 +28,7 @@ from hookbox.webhooks.verdicts import read_verdict
 logger = logging.getLogger("hookbox.webhooks")
 
 UNAVAILABLE = "failure: the application is not available"
+COMES_AGAIN = frozenset({"connect", "subscribe"})  # a page asks for these again by itself
 SLOW = 0.8  # an answer that took more than this share of `webhook_timeout` counts as a failure
 
 
@@ -74,8 +75,9 @@ class WebhookClient:
         """
         self._counts["asked"] += 1
         self._under_way += 1
+        setup = self._setup
         try:
-            verdict = self._ask(question, self._setup)
+            verdict = self._ask_now(question, setup)
         except NotAsked as error:
             self._counts["not_asked"] += 1
             logger.debug("webhook %s: %s", question.action, error.detail)
@@ -135,6 +137,14 @@ class WebhookClient:
             self._adapter.retire({calls.target})
             self._counts["breaker_openings"] += old.shield.openings
         return Setup(settings, calls, Shield(str(calls.target), rules, self._clock))
+
+    def _ask_now(self, question: Question, setup: Setup) -> Allow | Refuse:
+        try:
+            return self._ask(question, setup)
+        except WebhookError as error:
+            if question.action in COMES_AGAIN:
+                error.retry_seconds = setup.shield.appointment()
+            raise
 
     def _ask(self, question: Question, setup: Setup) -> Allow | Refuse:
         if self._stopping:

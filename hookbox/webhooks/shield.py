@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from hookbox.clock import Clock
 from hookbox.errors import NotAsked
+from hookbox.webhooks.appointments import Appointments
 from hookbox.webhooks.breaker import RAMP_STEP, Breaker, BreakerRules, Mode
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Place:
     """A place among the calls that are out; its holder says how the call ended."""
 
     generation: int
+    since: float
     outcome: Outcome = Outcome.UNKNOWN
 
 
@@ -80,6 +82,7 @@ class Shield:
         self._clock = clock
         self._breaker = Breaker(rules.breaker, random.random)
         self._queue: deque[Waiter] = deque()
+        self._appointments = Appointments(random.random)
         self._out_now = 0  # those of the breaker's present generation
 
     @property
@@ -112,11 +115,16 @@ class Shield:
             raise self._refusal("the breaker is open")
         self._let_in(now)
         if not self._queue and self._has_room(now):
-            return self._take()
+            return self._take(now)
         if len(self._queue) >= self._rules.queue:
             self._breaker.abandoned(self._breaker.generation)
             raise self._refusal(f"{len(self._queue)} questions wait already")
         return self._wait(min(now + self._rules.queue_wait, deadline))
+
+    def appointment(self) -> float:
+        """Seconds until someone who got no answer should ask again; each call is for one asker."""
+        now = self._clock.monotonic()
+        return self._appointments.make(now, self._breaker.pause_left(now), self._rules.concurrency)
 
     def leave(self, place: Place) -> None:
         """Give a place back and let the next caller in."""
@@ -132,6 +140,7 @@ class Shield:
         if place.outcome is Outcome.UNKNOWN:
             breaker.abandoned(place.generation)
         elif place.outcome is Outcome.GOOD:
+            self._appointments.answered(now - place.since)
             if breaker.succeeded(place.generation, now):
                 logger.info("%s answers again", self._target)
         elif breaker.failed(place.generation, now):
@@ -145,16 +154,16 @@ class Shield:
         most = self._rules.concurrency
         return self.out < most and self._out_now < self._breaker.limit(now, most)
 
-    def _take(self) -> Place:
+    def _take(self, now: float) -> Place:
         self.out += 1
         self._out_now += 1
-        return Place(self._breaker.generation)
+        return Place(self._breaker.generation, now)
 
     def _let_in(self, now: float) -> None:
         while self._queue and self._has_room(now):
             waiter = self._queue.popleft()
             if now < waiter.until:
-                waiter.place = self._take()
+                waiter.place = self._take(now)
             waiter.woken.set()
 
     def _wait(self, until: float) -> Place:

@@ -167,6 +167,26 @@ test('a CONNECT that the application could not answer is tried again', async () 
   }
 });
 
+test('F17 a client that was given an appointment keeps it to the moment', async () => {
+  const { conn, clock, sockets } = scripted();
+  for (const retry_ms of [7000, 900]) {
+    await sockets.last.open();
+    await sockets.last.say('ERROR', { id: 1, msg: 'failure', code: 'app_unavailable', retry_ms });
+    assert.equal(clock.next, retry_ms);
+    await clock.advance(retry_ms - 1);
+    assert.equal(conn.state, 'waiting');
+    await clock.advance(1);
+    assert.equal(conn.state, 'connecting');
+  }
+});
+
+test('F30 after a goodbye clients do not come back all in the same moment', async () => {
+  const { clock, sockets } = scripted();
+  await sockets.last.connected();
+  await sockets.last.say('CLOSE', { code: 1012, reason: 'server restarts', retry_ms: 2000 });
+  assert.equal(clock.next, 2000 + 0.5 * 500);
+});
+
 test('a payload given as a function is asked at every connect', async () => {
   let token = 0;
   const { clock, sockets } = scripted({}, () => ({ token: ++token }));

@@ -149,6 +149,16 @@ test('a resubscription that the application cannot answer now is tried again', a
   assert.deepEqual([heard, conn.subscriptions.size], [[4], 1]);
 });
 
+test('F17 an appointment given for a resubscription is kept', async () => {
+  const { server, clock } = await returned(3);
+  const code = 'app_unavailable';
+  await server.say('ERROR', { id: server.frame('SUBSCRIBE').id, msg: 'failure', code, retry_ms: 9000 });
+  await clock.advance(8999);
+  assert.equal(server.sent.filter(([, name]) => name === 'SUBSCRIBE').length, 1);
+  await clock.advance(1);
+  assert.equal(server.sent.filter(([, name]) => name === 'SUBSCRIBE').length, 2);
+});
+
 test('A8 a resubscription that the application denies ends the subscription and is told', async () => {
   const { server, conn, subscription } = await returned(3);
   const ended = [];
