@@ -47,6 +47,8 @@ Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple
 
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
+LATE_SECONDS = 0.05
+"""Lateness of the pulse from which the server counts as too busy to let clients in."""
 GOODBYE_SPREAD_MS = 5000
 GOODBYE_SECONDS = 3.0
 """How long connections may take to close after the last goodbye; comet clients fetch theirs."""
@@ -268,6 +270,13 @@ class Server:
                 for member in members[start : start + size]:
                     _check(member, now)
                 gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
+                self._look_at_queue(self.clock.monotonic() - now)
+
+    def _look_at_queue(self, seconds: float) -> None:
+        """Note for how long clients have been waiting at the door, or the whole server was late."""
+        late = seconds - PULSE_SECONDS / PULSE_SLICES > LATE_SECONDS
+        if late or any(door.queue for door in self.doors):
+            self.site.queued_seconds += seconds
 
     # stopping
 

@@ -167,7 +167,7 @@ def disconnect_connection(site: Site, identifier: str) -> None:
     """
     connection = site.hub.connections.get(ConnectionId(identifier))
     if connection is None:
-        if site.places.take(ConnectionId(identifier), site.clock.monotonic()) is not None:
+        if site.places.take(ConnectionId(identifier), site.grace_time()) is not None:
             return  # it was cut off, and will not come back by itself
         raise NotFound(f"connection {identifier} does not exist")
     disconnect(site, connection, BY_API)

@@ -34,6 +34,9 @@ _SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, no
 HOLD_SECONDS = 1.0
 """How long a returning client may take to say where it left off."""
 
+MOST_WAITS = 10
+"""How often a user's leave is put off because clients queue at the door."""
+
 DISCONNECT_PAUSES = (1, 5, 30, 120, 300, 900, 1800, 3600)
 """Seconds between attempts to tell the application of a user that has gone."""
 
@@ -240,9 +243,19 @@ def gone(site: Site, connection: Connection, grace: float | None = None) -> None
     if user is None or user.connections:
         return
     if seconds:
-        site.later.spawn_later(seconds, leave, site, user, user.absences)
+        until = site.grace_time() + seconds
+        site.later.spawn_later(seconds, _leave_in_time, site, user, user.absences, until)
     else:
         site.later.spawn(leave, site, user, user.absences)
+
+
+def _leave_in_time(site: Site, user: User, absence: int, until: float, waited: int = 0) -> None:
+    """Let a user leave, but not before the grace is over; it stands still while clients queue at the door."""
+    left = until - site.grace_time()
+    if left > 0.001 and waited < MOST_WAITS and user.absences == absence and not user.connections:
+        site.later.spawn_later(left, _leave_in_time, site, user, absence, until, waited + 1)
+    else:
+        leave(site, user, absence)
 
 
 def leave(site: Site, user: User, absence: int) -> None:
@@ -251,7 +264,7 @@ def leave(site: Site, user: User, absence: int) -> None:
     Args:
         absence: which absence this is about; a user that came back meanwhile stays.
     """
-    site.places.forget_old(site.clock.monotonic())
+    site.places.forget_old(site.grace_time())
     if user.connections or user.absences != absence or site.hub.users.get(user.name) is not user:
         return
     del site.hub.users[user.name]

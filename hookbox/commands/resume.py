@@ -33,7 +33,7 @@ def keep_place(site: Site, connection: Connection, grace: float) -> None:
     user = connection.user
     if user is None or not grace or "resume" not in connection.features or site.draining:
         return
-    now = site.clock.monotonic()
+    now = site.grace_time()
     site.places.keep(connection.id, _place(connection, now + grace), now)
 
 
@@ -45,7 +45,7 @@ def take_place(site: Site, connection: Connection, ticket: Ticket) -> Place | No
     """
     if not site.places.fits(ticket.key, ticket.connection, connection.cookies):
         return None
-    now = site.clock.monotonic()
+    now = site.grace_time()
     before = site.hub.connections.get(ticket.connection)
     if before is not None:
         place: Place | None = _place(before, now)

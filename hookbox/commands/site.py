@@ -105,12 +105,22 @@ class Site:
     places: Places = field(default_factory=Places)
     counters: Counters = field(default_factory=Counters)
     draining: bool = False
+    queued_seconds: float = 0.0
+    """How long, altogether, clients have waited at the door because the server had no time for them."""
     resolver: Resolver | None = None
     """Looks names up for polling; shared, because its threads are few."""
     errands: Errands = field(init=False)
 
     def __post_init__(self) -> None:
         self.errands = Errands(self.later)
+
+    def grace_time(self) -> float:
+        """Monotonic seconds, less those in which clients waited at the door.
+
+        Who was cut off together with thousands of others comes back through a queue; the time in it is not
+        part of anybody's grace.
+        """
+        return self.clock.monotonic() - self.queued_seconds
 
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""

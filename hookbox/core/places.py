@@ -28,7 +28,7 @@ class Place:
         kept_cookies: set by answers of the application.
         own_channels: what it had subscribed to itself, with `per_connection_subscriptions`.
         welcome: the payload with which the application replaced the client's, as the only item; or nothing.
-        until: monotonic seconds.
+        until: on the clock of `Places.keep` and `Places.take`, seconds.
     """
 
     user: User

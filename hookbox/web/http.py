@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ __all__ = ["Handler", "HttpServer", "Upgrade", "Visit", "WsgiApp"]
 
 logger = logging.getLogger(__name__)
 
+TCP_INFO = getattr(socket, "TCP_INFO", -1)
+"""Of a listening socket, `tcpi_unacked` is the length of its accept queue (tcp(7), `tcp_get_info` in Linux)."""
 RETRY_SOON = (("Retry-After", "1"),)
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPT_PAUSE_SECONDS = 0.25
@@ -115,6 +118,16 @@ class HttpServer(WSGIServer):
         host, port = self.socket.getsockname()[:2]
         scheme = "https" if self.ssl_enabled else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    @property
+    def queue(self) -> int:
+        """Connections that wait to be accepted, as far as the system tells (Linux, TCP; else 0)."""
+        try:
+            return int.from_bytes(
+                self.socket.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 28)[24:], sys.byteorder
+            )
+        except (AttributeError, OSError):
+            return 0
 
     def is_websocket(self, path: str) -> bool:
         """Whether a path is for WebSockets alone."""

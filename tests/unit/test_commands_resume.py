@@ -402,3 +402,47 @@ def test_the_one_who_asks_may_leave_while_others_wait_for_the_answer(house):
         greenlet.get(timeout=5)
     assert first.take() == []
     assert second.names() == ["CONNECTED"]
+
+
+# queueing at the door
+
+
+def test_F17_nobodys_grace_runs_out_in_the_queue(house):
+    house.gate.allow("create_channel", presenceful=True)
+    bob = house.subscribed("lobby", "bob")
+    ann, ticket = joined(house, "ann", "lobby")
+    bob.take()
+    ann.leave()
+    house.site.queued_seconds += 4
+    house.advance(6)
+    assert bob.take() == []
+    assert resumed(back(house, ticket, since={}))
+    house.advance(60)
+    assert bob.take() == []
+
+
+def test_F17_who_does_not_come_is_gone_when_the_queue_is(house):
+    house.gate.allow("create_channel", presenceful=True)
+    bob = house.subscribed("lobby", "bob")
+    ann, ticket = joined(house, "ann", "lobby")
+    bob.take()
+    ann.leave()
+    house.site.queued_seconds += 4
+    house.advance(6)
+    house.advance(2.9)
+    assert bob.take() == []
+    house.advance(0.2)
+    assert bob.names() == ["UNSUBSCRIBE"]
+    assert not resumed(back(house, ticket))
+
+
+def test_a_queue_without_end_keeps_nobody_for_ever(house):
+    house.gate.allow("create_channel", presenceful=True)
+    bob = house.subscribed("lobby", "bob")
+    ann, _ = joined(house, "ann", "lobby")
+    bob.take()
+    ann.leave()
+    for _ in range(11):
+        house.site.queued_seconds += 5
+        house.advance(5)
+    assert bob.names() == ["UNSUBSCRIBE"]
