@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench client manual wheel browser clean
+.PHONY: help run test check bench storm client manual wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ bench: $(VENV)/installed ## measure, side by side with a floor and, where instal
 	bash bench/fanout.sh $(BIN)/hookbox
 	bash bench/webhooks.sh $(BIN)/python
 	$(BIN)/python bench/start.py
+
+storm: $(VENV)/installed-test ## cut 5,000 clients at once, with the application down and then slow (about two minutes)
+	$(BIN)/python tests/live/storm.py $(CLIENTS)
 
 client: ## make the minified browser client from its source
 	sh hookbox/js/build.sh

@@ -35,7 +35,7 @@ __all__ = ["Handler", "HttpServer", "Upgrade", "Visit", "WsgiApp"]
 logger = logging.getLogger(__name__)
 
 TCP_INFO = getattr(socket, "TCP_INFO", -1)
-"""Of a listening socket, `tcpi_unacked` is the length of its accept queue (tcp(7), `tcp_get_info` in Linux)."""
+"""Of a listening socket, `tcpi_unacked` is the length of its accept queue (`tcp_get_info` in Linux)."""
 RETRY_SOON = (("Retry-After", "1"),)
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPT_PAUSE_SECONDS = 0.25

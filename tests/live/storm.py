@@ -4,7 +4,7 @@
 
 Two storms against a real server. In the first the network is back at once: every client takes its place again,
 and nobody is asked. In the second it is away for longer than `leave_grace`: every client has to be asked about
-anew, by an application that is down at first and then slow. Everybody publishes nothing; one publishes all the time.
+anew, by an application that is down at first and then slow. All the while one publishes to them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import random
+import resource
 import struct
 import sys
 import threading
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 import gevent
 from gevent import socket
 from gevent.event import Event
+from gevent.pool import Group
 from raw import client_frame, line
 
 from hookbox.testing import HookboxProcess, ScriptedApp
@@ -193,6 +195,7 @@ class Storm:
     port: int
     members: list[Member] = field(default_factory=list)
     network: Event = field(default_factory=Event)
+    lives: Group = field(default_factory=Group)
     here: int = 0
     last_back: float = 0.0
     attempts: int = 0
@@ -208,7 +211,7 @@ class Storm:
         self.members = [Member(self, number) for number in range(count)]
         for start in range(0, count, 100):
             for member in self.members[start : start + 100]:
-                gevent.spawn(member.live)
+                self.lives.spawn(member.live)
             self.wait(min(start + 100, count), seconds)
 
     def wait(self, count: int, seconds: float) -> bool:
@@ -217,6 +220,12 @@ class Storm:
         while self.here < count and time.monotonic() < until:
             gevent.sleep(0.02)
         return self.here >= count
+
+    def end(self) -> None:
+        """Everybody goes."""
+        self.lives.kill()
+        for member in self.members:
+            member.cut()
 
     def strike(self) -> float:
         """Cut everybody; returns the moment. Nobody gets anywhere until `network` is set again."""
@@ -356,7 +365,7 @@ def main(count: int) -> int:
         outcomes = [short_cut(storm, app, 60)]
         print(outcomes[-1], flush=True)
         app.up()
-        outcomes.append(long_cut(storm, app, away=8, down=10, answer_seconds=0.05, patience=60))
+        outcomes.append(long_cut(storm, app, away=8, down=10, answer_seconds=0.02, patience=60))
         print(outcomes[-1], flush=True)
         publisher.stop()
         counts = server.api("get_server_info")["counts"]
@@ -371,6 +380,6 @@ def main(count: int) -> int:
 
 
 if __name__ == "__main__":
-    _, hard = __import__("resource").getrlimit(__import__("resource").RLIMIT_NOFILE)
-    __import__("resource").setrlimit(__import__("resource").RLIMIT_NOFILE, (hard, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000))
