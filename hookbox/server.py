@@ -103,6 +103,7 @@ class Server:
         gate: who decides instead of the application at `cbhost`; for `hookbox dev` and tests.
         reload: reads the configuration anew on SIGHUP; returns the settings to go on with, the names of
             those that changed and of those that wait for a restart.
+        lines_dropped: how many log lines were lost so far.
     """
 
     def __init__(
@@ -111,23 +112,24 @@ class Server:
         *,
         gate: Gate | None = None,
         reload: Reload | None = None,
+        lines_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         self.settings = settings
         self._reload = reload
+        self._lines_dropped = lines_dropped
         self.clock = SystemClock()
         loop = get_hub().loop
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
         self.webhooks = WebhookClient(settings, self.clock)
-        kept = Budget(settings.history_total_bytes)
+        self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
+        self.broker = MemoryBroker(self.kept, (settings.recovery_messages, settings.recovery_bytes))
         self.site = Site(
             settings=settings,
             clock=self.clock,
-            hub=Hub(kept),
-            broker=MemoryBroker(
-                kept, settings.history_bytes, (settings.recovery_messages, settings.recovery_bytes)
-            ),
+            hub=Hub(self.kept),
+            broker=self.broker,
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
@@ -191,6 +193,12 @@ class Server:
     def apply(self, settings: Settings) -> None:
         """Go on with other settings; what is bound at the start stays as it is."""
         self.settings = self.site.settings = settings
+        self.codecs.change(settings.max_message, settings.max_fragments)
+        self.flusher.total_limit = settings.outbox_total
+        self.kept.change(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
+        self.broker.recovery = settings.recovery_messages, settings.recovery_bytes
+        self.admission.limit = connection_limit(settings)
+        self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
         for door in self.doors:
             door.reconfigure(settings)
@@ -206,7 +214,9 @@ class Server:
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
+            "stalled_connections": self.flusher.stalls,
             "background_tasks": len(self.greenlets),
+            "log_lines_dropped": self._lines_dropped(),
             **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
         }
 
@@ -214,7 +224,7 @@ class Server:
 
     def accept(self, upgrade: Upgrade) -> None:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
-        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.site, self.clock)
         connection = Connection(
             new_connection_id(),
             websocket.outbox,

@@ -18,6 +18,8 @@ class Refused(Exception):
 class Admission:
     """Counts open connections of all kinds.
 
+    Limits may be changed at any time.
+
     Args:
         limit: how many may be open.
         per_address: how many from one address; 0 means any number.
@@ -45,7 +47,7 @@ class Admission:
             raise self._refusal(503, "too many connections")
         if self.per_address and self._by_address.get(address, 0) >= self.per_address:
             raise self._refusal(429, "too many connections from your address")
-        if self.rate and not self._bucket(address).take(self._now()):
+        if self.rate and not self._bucket(address).take(self._now(), self.rate, self._burst):
             raise self._refusal(429, "too many new connections from your address")
         self.open += 1
         if self.per_address:
@@ -63,7 +65,11 @@ class Admission:
     def _bucket(self, address: str) -> Bucket:
         if len(self._buckets) > 10_000:
             self._buckets.clear()
-        return self._buckets.setdefault(address, Bucket(self.rate, max(1.0, self.rate), self._now()))
+        return self._buckets.setdefault(address, Bucket(self._burst, self._now()))
+
+    @property
+    def _burst(self) -> float:
+        return max(1.0, self.rate)
 
     def _refusal(self, status: int, reason: str) -> Refused:
         self.refused += 1
