@@ -20,7 +20,10 @@ setup(
     package_data={
         "hookbox": ["py.typed", *(f"**/*.{kind}" for kind in ("js", "mjs", "ts", "mts", "html", "css"))],
     },
-    entry_points={"console_scripts": ["hookbox = hookbox.__main__:main"]},
+    entry_points={
+        "console_scripts": ["hookbox = hookbox.__main__:main"],
+        "pytest11": ["hookbox = hookbox.testing.plugin"],
+    },
     install_requires=[
         "gevent>=24.2",  # greenlets, the loop, the WSGI server
         "gevent-websocket>=0.10.1",  # recognises and answers the WebSocket upgrade
@@ -30,7 +33,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=9", "hypothesis>=6", "playwright>=1.45"],
-        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "types-requests", "types-gevent"],
+        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "pytest>=9", "types-requests", "types-gevent"],
     },
     classifiers=[
         "License :: OSI Approved :: MIT License",

@@ -1,5 +1,6 @@
 """What a user installs: the wheel has everything, and starts where there is nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,20 @@ def test_the_wheel_has_the_modules_the_browser_client_and_the_types(wheel, reque
 
 
 def test_the_wheel_offers_the_command(wheel):
+    assert "hookbox = hookbox.__main__:main" in entry_points(wheel)
+
+
+def test_pytest_finds_the_fixtures_of_what_is_installed(wheel, tmp_path):
+    assert "[pytest11]" in entry_points(wheel)
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    (tmp_path / "test_it.py").write_text("def test_it(hookbox_app):\n    assert hookbox_app.asked == []\n")
+    environ = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def entry_points(wheel):
     with zipfile.ZipFile(wheel) as content:
-        (entry_points,) = [name for name in content.namelist() if name.endswith("entry_points.txt")]
-        assert "hookbox = hookbox.__main__:main" in content.read(entry_points).decode()
+        (name,) = [name for name in content.namelist() if name.endswith("entry_points.txt")]
+        return content.read(name).decode()
