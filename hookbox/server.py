@@ -47,6 +47,8 @@ Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple
 
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
+MOST_AT_THE_DOOR = 32
+"""Clients at most that are being told that there is no place for them."""
 GOODBYE_SPREAD_MS = 5000
 GOODBYE_SECONDS = 3.0
 """How long connections may take to close after the last goodbye; comet clients fetch theirs."""
@@ -140,6 +142,7 @@ class Server:
             settings.connections_per_ip,
             settings.accept_rate,
             self.clock.monotonic,
+            spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
@@ -314,11 +317,26 @@ class Server:
 
 
 def connection_limit(settings: Settings) -> int:
-    """How many connections may be open: as set, or what file descriptors allow, less a reserve."""
-    if settings.connections:
-        return settings.connections
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return descriptors - min(512, descriptors // 4)
+    """How many connections may be open: as set, but no more than the open files allowed less a reserve."""
+    most = files_allowed() - reserve(files_allowed())
+    if settings.connections > most:
+        logger.warning(
+            "connections = %d, but %d is what the limit on open files allows; raise that (LimitNOFILE)",
+            settings.connections,
+            most,
+        )
+    return min(settings.connections or most, most)
+
+
+def files_allowed() -> int:
+    """How many files this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1_048_576 if soft == resource.RLIM_INFINITY else soft
+
+
+def reserve(files: int) -> int:
+    """How many of them are not for connections but for asking the application, logs and the like."""
+    return min(512, files // 4)
 
 
 def see_deaths() -> None:

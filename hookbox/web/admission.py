@@ -22,20 +22,41 @@ class Admission:
 
     Args:
         limit: how many may be open.
+        spare: how many more, at most, for as long as it takes to tell them that there is no place.
         per_address: how many from one address; 0 means any number.
         rate: new ones per second from one address; 0 means any number.
         now: monotonic seconds.
     """
 
-    def __init__(self, limit: int, per_address: int, rate: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: int, per_address: int, rate: float, now: Callable[[], float], spare: int = 32
+    ) -> None:
         self.limit = limit
+        self.spare = spare
         self.per_address = per_address
         self.rate = rate
         self.open = 0
         self.refused = 0
+        self._at_the_door = 0
         self._now = now
         self._by_address: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
+
+    def arrive(self) -> bool:
+        """Count a socket that was accepted, until it is told whether it may stay (`pass_on`).
+
+        Returns:
+            False if there is not even a place to be told so; then it is not counted.
+        """
+        if self.open + self._at_the_door >= self.limit + self.spare:
+            self.refused += 1
+            return False
+        self._at_the_door += 1
+        return True
+
+    def pass_on(self) -> None:
+        """One that arrived was let in, or told off."""
+        self._at_the_door -= 1
 
     def enter(self, address: str) -> None:
         """Count a connection in.
