@@ -100,12 +100,12 @@ def serve(sources: Sources, effective: Effective, gate: Gate | None = None) -> i
     except OSError as error:
         return _fail(f"the log file {error.filename} cannot be opened: {error.strerror}", CANNOT_START)
     try:
-        return _run(effective, gate, _reloader(sources, logs))
+        return _run(effective, gate, _reloader(sources, logs), logs)
     finally:
         logs.close()
 
 
-def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
+def _run(effective: Effective, gate: Gate | None, reload: Reload, logs: Logs) -> int:
     import logging
 
     from hookbox.server import Server
@@ -115,7 +115,7 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload) -> int:
         logger.warning("%s", warning)
     _use_all_files_allowed()
     try:
-        server = Server(effective.settings, gate=gate, reload=reload)
+        server = Server(effective.settings, gate=gate, reload=reload, lines_dropped=lambda: logs.dropped)
         gc.freeze()  # no collection has to look at the code and the routes again
         gc.enable()
         server.run()

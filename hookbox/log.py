@@ -175,7 +175,7 @@ class Logs:
     @property
     def dropped(self) -> int:
         """Lines lost so far, for the metrics."""
-        return sum(outlet.dropped for outlet in self._outlets.values())
+        return sum(outlet.dropped for outlet in (*self._left, *self._outlets.values()))
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over changed settings.

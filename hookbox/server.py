@@ -49,6 +49,8 @@ PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
+MOST_AT_THE_DOOR = 32
+"""Clients at most that are being told that there is no place for them."""
 GOODBYE_SPREAD_MS = 5000
 GOODBYE_SECONDS = 3.0
 """How long connections may take to close after the last goodbye; comet clients fetch theirs."""
@@ -105,6 +107,7 @@ class Server:
         gate: who decides instead of the application at `cbhost`; for `hookbox dev` and tests.
         reload: reads the configuration anew on SIGHUP; returns the settings to go on with, the names of
             those that changed and of those that wait for a restart.
+        lines_dropped: how many log lines were lost so far.
     """
 
     def __init__(
@@ -113,23 +116,24 @@ class Server:
         *,
         gate: Gate | None = None,
         reload: Reload | None = None,
+        lines_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         self.settings = settings
         self._reload = reload
+        self._lines_dropped = lines_dropped
         self.clock = SystemClock()
         loop = get_hub().loop
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
         self.webhooks = WebhookClient(settings, self.clock)
-        kept = Budget(settings.history_total_bytes)
+        self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
+        self.broker = MemoryBroker(self.kept, (settings.recovery_messages, settings.recovery_bytes))
         self.site = Site(
             settings=settings,
             clock=self.clock,
-            hub=Hub(kept),
-            broker=MemoryBroker(
-                kept, settings.history_bytes, (settings.recovery_messages, settings.recovery_bytes)
-            ),
+            hub=Hub(self.kept),
+            broker=self.broker,
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
@@ -140,6 +144,7 @@ class Server:
             settings.connections_per_ip,
             settings.accept_rate,
             self.clock.monotonic,
+            spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
@@ -193,6 +198,12 @@ class Server:
     def apply(self, settings: Settings) -> None:
         """Go on with other settings; what is bound at the start stays as it is."""
         self.settings = self.site.settings = settings
+        self.codecs.change(settings.max_message, settings.max_fragments)
+        self.flusher.total_limit = settings.outbox_total
+        self.kept.change(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
+        self.broker.recovery = settings.recovery_messages, settings.recovery_bytes
+        self.admission.limit = connection_limit(settings)
+        self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
         for door in self.doors:
             door.reconfigure(settings)
@@ -208,7 +219,9 @@ class Server:
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
+            "stalled_connections": self.flusher.stalls,
             "background_tasks": len(self.greenlets),
+            "log_lines_dropped": self._lines_dropped(),
             **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
         }
 
@@ -216,7 +229,7 @@ class Server:
 
     def accept(self, upgrade: Upgrade) -> None:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
-        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.site, self.clock)
         connection = Connection(
             new_connection_id(),
             websocket.outbox,
@@ -313,11 +326,26 @@ class Server:
 
 
 def connection_limit(settings: Settings) -> int:
-    """How many connections may be open: as set, or what file descriptors allow, less a reserve."""
-    if settings.connections:
-        return settings.connections
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return descriptors - min(512, descriptors // 4)
+    """How many connections may be open: as set, but no more than the open files allowed less a reserve."""
+    most = files_allowed() - reserve(files_allowed())
+    if settings.connections > most:
+        logger.warning(
+            "connections = %d, but %d is what the limit on open files allows; raise that (LimitNOFILE)",
+            settings.connections,
+            most,
+        )
+    return min(settings.connections or most, most)
+
+
+def files_allowed() -> int:
+    """How many files this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1_048_576 if soft == resource.RLIM_INFINITY else soft
+
+
+def reserve(files: int) -> int:
+    """How many of them are not for connections but for asking the application, logs and the like."""
+    return min(512, files // 4)
 
 
 def see_deaths() -> None:

@@ -54,8 +54,14 @@ def browser():
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not executable:
         missing("Chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    try:
+        from playwright.sync_api import expect, sync_playwright
+    except ImportError:
+        missing("playwright")
+    from hookbox.testing import DEADLINE
+
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=executable, args=list(BROWSER_FLAGS))
         yield chromium
         chromium.close()

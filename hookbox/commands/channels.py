@@ -58,7 +58,7 @@ def create(site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON
         WebhookError: the application gave no usable answer.
     """
     _require_absent(site, name)
-    change = read_channel_options(given, DEFAULTS)
+    change = _read_options(site, given)
     if isinstance(cause.gate, AllowAll):
         return _open(site, name, change)
     return site.creations.do(name, lambda: _ask_and_create(site, cause, name, given))
@@ -74,11 +74,15 @@ def _ask_and_create(
     if existing is not None:
         return existing
     try:
-        change = read_channel_options({**(given or {}), **answer}, DEFAULTS)
+        change = _read_options(site, {**(given or {}), **answer})
     except CommandRefused as error:
         logger.warning("create_channel for %s: the application's answer is wrong: %s", name, error)
         raise UnusableAnswer("Invalid callback response", str(error)) from error
     return _open(site, name, change)
+
+
+def _read_options(site: Site, given: Mapping[str, JSON], base: ChannelOptions = DEFAULTS) -> ChannelChange:
+    return read_channel_options(given, base, site.settings.history_messages)
 
 
 def _require_absent(site: Site, name: ChannelName) -> None:
@@ -95,7 +99,7 @@ def _open(site: Site, name: ChannelName, change: ChannelChange) -> Channel:
     _require_absent(site, name)
     _require_room(site)
     site.broker.open(name)
-    channel = Channel(name, dump(name), DEFAULTS, site.hub.history_budget, site.settings.history_bytes)
+    channel = Channel(name, dump(name), DEFAULTS, site.hub.history_budget)
     site.hub.channels[name] = channel
     _apply(site, channel, change)
     return channel
@@ -107,7 +111,7 @@ def set_options(site: Site, channel: Channel, given: Mapping[str, JSON]) -> None
     Raises:
         BadOption: naming the option.
     """
-    tell_state(site, channel, _apply(site, channel, read_channel_options(given, channel.options)))
+    tell_state(site, channel, _apply(site, channel, _read_options(site, given, channel.options)))
 
 
 def _apply(site: Site, channel: Channel, change: ChannelChange) -> StateChange:

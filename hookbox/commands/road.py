@@ -62,7 +62,7 @@ class ClientRoad:
     def __init__(self, site: Site, connection: Connection) -> None:
         self._site = site
         self.connection = connection
-        self._lines = LineBuffer(site.settings.max_message)
+        self._lines = LineBuffer()
         self._messages: Bucket | None = None
         self._errors: Bucket | None = None
         self._refused_since = self._refused_at = 0.0
@@ -95,7 +95,7 @@ class ClientRoad:
             why the connection has to end, or None to go on.
         """
         try:
-            for line in self._lines.feed(data):
+            for line in self._lines.feed(data, self._site.settings.max_message):
                 why = TOO_MANY_MESSAGES if self._floods else self._handle(line)
                 if why is not None or not self.connection.open:
                     return why
@@ -145,18 +145,17 @@ class ClientRoad:
         self.connection.outbox.put(error_frame(frame_id, str(error), error.code, retry))
         if error.code not in CLIENT_FAULTS:
             return None
-        now = self._site.clock.monotonic()
+        per_minute, now = self._site.settings.protocol_errors, self._site.clock.monotonic()
         if self._errors is None:
-            per_minute = self._site.settings.protocol_errors
-            self._errors = Bucket(per_minute / 60, per_minute, now)
-        return None if self._errors.take(now) else TOO_MANY_ERRORS
+            self._errors = Bucket(per_minute, now)
+        return None if self._errors.take(now, per_minute / 60, per_minute) else TOO_MANY_ERRORS
 
     def _in_time(self) -> bool:
         """Whether the client may send a message now."""
         settings, now = self._site.settings, self._site.clock.monotonic()
         if self._messages is None:
-            self._messages = Bucket(settings.client_rate, settings.client_burst, now)
-        if self._messages.take(now):
+            self._messages = Bucket(settings.client_burst, now)
+        if self._messages.take(now, settings.client_rate, settings.client_burst):
             return True
         if now - self._refused_at > PAUSE_SECONDS:
             self._refused_since = now

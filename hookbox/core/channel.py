@@ -43,8 +43,7 @@ class Channel:
         name: checked already.
         name_text: the name as JSON text.
         options: from the application.
-        budget: bytes all histories may keep together.
-        byte_limit: bytes this history may keep.
+        budget: what histories may keep.
     """
 
     __slots__ = (
@@ -63,19 +62,12 @@ class Channel:
         "subscribers",
     )
 
-    def __init__(
-        self,
-        name: ChannelName,
-        name_text: str,
-        options: ChannelOptions,
-        budget: Budget,
-        byte_limit: int,
-    ) -> None:
+    def __init__(self, name: ChannelName, name_text: str, options: ChannelOptions, budget: Budget) -> None:
         self.name = name
         self.name_text = name_text
         self.options = options
         self.state: JSONObject = {}
-        self.history: Stream[Remembered] = Stream(budget, byte_limit)
+        self.history: Stream[Remembered] = Stream(budget)
         self.subscribers: dict[UserName, User] = {}
         self.listeners: dict[Outbox, None] = {}
         """The outboxes a publication goes to, in order of joining."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+INF: Final = float("inf")
 
 
 class Kept(Protocol):
@@ -20,15 +22,23 @@ class Kept(Protocol):
 
 
 class Budget:
-    """Bytes that all streams together may keep.
+    """What streams may keep; changed limits hold for all of them when they are looked at next.
 
     Args:
-        limit: bytes.
+        limit: bytes, all together.
+        each: bytes, each stream.
+        entries: how many, each stream.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, each: float = INF, entries: float = INF) -> None:
         self.used = 0
+        self.change(limit, each, entries)
+
+    def change(self, limit: int, each: float, entries: float) -> None:
+        """Go by other limits from now on."""
+        self.limit = limit
+        self.each = each
+        self.entries = entries
 
     @property
     def exceeded(self) -> bool:
@@ -44,20 +54,18 @@ class Stream(Generic[Entry]):
 
     Args:
         budget: shared with other streams; when it is exceeded this one gives up its oldest entries.
-        byte_limit: bytes this stream may keep.
     """
 
-    __slots__ = ("_budget", "_byte_limit", "_bytes", "_entries")
+    __slots__ = ("_budget", "_bytes", "_entries")
 
-    def __init__(self, budget: Budget, byte_limit: int) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._byte_limit = byte_limit
         self._bytes = 0
         self._entries: deque[Entry] = deque()
 
     def append(self, entry: Entry, count: int, duration: float) -> None:
         """Keep one more, then give up what is over `count` entries or older than `duration` seconds."""
-        if count == 0:
+        if min(count, self._budget.entries) == 0:
             self.clear()  # a hole in the middle would look like nothing missing
             return
         self._entries.append(entry)
@@ -67,12 +75,13 @@ class Stream(Generic[Entry]):
 
     def prune(self, count: int, duration: float, now: float) -> None:
         """Give up entries over the count, older than `duration` seconds (0: no limit), or over the bytes."""
-        entries = self._entries
+        entries, budget = self._entries, self._budget
+        most = min(count, budget.entries)
         while entries and (
-            len(entries) > count
-            or self._bytes > self._byte_limit
+            len(entries) > most
+            or self._bytes > budget.each
             or (duration and entries[0].at < now - duration)
-            or self._budget.exceeded
+            or budget.exceeded
         ):
             self._give_up(entries.popleft())
 

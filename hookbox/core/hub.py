@@ -13,7 +13,7 @@ class Hub:
     """Everything that lives on this node.
 
     Args:
-        history_budget: bytes that all histories together may keep.
+        history_budget: what histories may keep.
     """
 
     def __init__(self, history_budget: Budget) -> None:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from hookbox.core.values import JSON, JSONObject
 from hookbox.errors import CommandRefused
 
-HISTORY_MESSAGES = 10_000
+MOST_SHOWN = 10_000
+"""Users that one publication may name."""
 
 
 class BadOption(CommandRefused):
@@ -129,8 +130,13 @@ class HistoryEntry:
     args: JSONObject
 
 
-def read_channel_options(given: Mapping[str, JSON], base: ChannelOptions) -> ChannelChange:
+def read_channel_options(
+    given: Mapping[str, JSON], base: ChannelOptions, most_kept: int = 10_000
+) -> ChannelChange:
     """Check options given by the application against a channel's present ones.
+
+    Args:
+        most_kept: the largest `history_size` and `recovery_size` there may be.
 
     Raises:
         BadOption: naming the option; then none of them applies.
@@ -141,17 +147,19 @@ def read_channel_options(given: Mapping[str, JSON], base: ChannelOptions) -> Cha
     for name, value in given.items():
         if name in ("history", "set_history"):
             if name == "history" and isinstance(value, int) and not isinstance(value, bool):
-                changes["history_size"] = _count("history", value)
+                changes["history_size"] = _count("history", value, most_kept)
             else:
                 history = _entries(name, value)
         elif name == "state":
             if not isinstance(value, dict):
                 raise _wrong(name, "an object", value)
             state = dict(value)
+        elif name in KEPT:
+            changes[name] = _count(name, value, most_kept)
         elif name in _CHANNEL_READERS:
             changes[name] = _CHANNEL_READERS[name](name, value)
         else:
-            raise _unknown(name, (*_CHANNEL_READERS, "history", "state"))
+            raise _unknown(name, (*_CHANNEL_READERS, *KEPT, "history", "state"))
     if "polling" in changes:
         changes["polling"] = _merge_polling(base.polling, changes["polling"])
     return ChannelChange(replace(base, **changes), history, state)
@@ -208,9 +216,9 @@ def _flag(name: str, value: JSON) -> bool:
     return value
 
 
-def _count(name: str, value: JSON) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HISTORY_MESSAGES:
-        raise _wrong(name, f"a whole number from 0 to {HISTORY_MESSAGES}", value)
+def _count(name: str, value: JSON, most: int = MOST_SHOWN) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise _wrong(name, f"a whole number from 0 to {most}", value)
     return value
 
 
@@ -282,9 +290,11 @@ def _merge_polling(base: Polling, parts: dict[str, Any]) -> Polling:
     return merged
 
 
+KEPT = ("history_size", "recovery_size")
+"""Options that say how many entries a channel keeps."""
+
 _CHANNEL_READERS: dict[str, Callable[[str, JSON], Any]] = {
     "reflective": _flag,
-    "history_size": _count,
     "history_duration": _seconds,
     "history_publish_only": _flag,
     "moderated": _flag,
@@ -297,6 +307,5 @@ _CHANNEL_READERS: dict[str, Callable[[str, JSON], Any]] = {
     "server_user_presence": _names,
     "anonymous": _flag,
     "polling": _polling,
-    "recovery_size": _count,
     "recovery_duration": _seconds,
 }

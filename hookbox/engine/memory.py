@@ -18,33 +18,29 @@ class _Line:
 
     __slots__ = ("epoch", "kept", "offset")
 
-    def __init__(self, budget: Budget, byte_limit: int) -> None:
+    def __init__(self, budget: Budget) -> None:
         self.epoch = secrets.token_hex(8)
         self.offset = 0
-        self.kept: Stream[Publication] = Stream(budget, byte_limit)
+        self.kept: Stream[Publication] = Stream(budget)
 
 
 class MemoryBroker:
     """A `Broker` that never blocks and calls `deliver` before `publish` returns.
 
     Args:
-        budget: bytes that all channels together may keep.
-        byte_limit: bytes that one channel may keep.
-        recovery: publications, and bytes of them, that one recovery may return.
+        budget: what channels may keep.
+        recovery: publications, and bytes of them, that one recovery may return; may be changed at any time.
     """
 
-    def __init__(
-        self, budget: Budget, byte_limit: int, recovery: tuple[int, int] = (RECOVERY_LIMIT, RECOVERY_BYTES)
-    ) -> None:
+    def __init__(self, budget: Budget, recovery: tuple[int, int] = (RECOVERY_LIMIT, RECOVERY_BYTES)) -> None:
+        self.recovery = recovery
         self._budget = budget
-        self._byte_limit = byte_limit
-        self._recovery = recovery
         self._lines: dict[ChannelName, _Line] = {}
 
     def open(self, channel: ChannelName) -> Position:
         """Begin a channel's life in a new epoch, unless it is open already."""
         if channel not in self._lines:
-            self._lines[channel] = _Line(self._budget, self._byte_limit)
+            self._lines[channel] = _Line(self._budget)
         return self.position(channel)
 
     def close(self, channel: ChannelName) -> None:
@@ -91,7 +87,7 @@ class MemoryBroker:
             return None
         line.kept.prune(*keep, now)
         missing = line.offset - seen.offset
-        most, most_bytes = self._recovery
+        most, most_bytes = self.recovery
         if missing > min(len(line.kept), most):
             return None
         missed = list(islice(line.kept, len(line.kept) - missing, None))

@@ -80,38 +80,37 @@ def text_header(size: int) -> bytes:
 
 
 class LineBuffer:
-    """Cuts a byte stream into lines.
+    """Cuts a byte stream into lines."""
 
-    Args:
-        limit: bytes a line may have, delimiter included.
-    """
+    __slots__ = ("_rest",)
 
-    __slots__ = ("_limit", "_rest")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes, limit: int) -> Iterator[bytes]:
         """The lines completed by `data`, without their delimiters.
+
+        Args:
+            limit: bytes a line may have, delimiter included.
 
         Raises:
             ProtocolError: while iterating, after the lines before it: a line, finished or not, is
                 over the limit (`too_large`).
         """
         *lines, self._rest = (self._rest + data if self._rest else data).split(DELIMITER)
-        return self._within_limit(lines)
+        return self._within(limit, lines)
 
-    def _within_limit(self, lines: list[bytes]) -> Iterator[bytes]:
+    def _within(self, limit: int, lines: list[bytes]) -> Iterator[bytes]:
         for line in lines:
-            if len(line) + len(DELIMITER) > self._limit:
-                raise self._too_long()
+            if len(line) + len(DELIMITER) > limit:
+                raise _too_long(limit)
             yield line
-        if len(self._rest) > self._limit:
-            raise self._too_long()
+        if len(self._rest) > limit:
+            raise _too_long(limit)
 
-    def _too_long(self) -> ProtocolError:
-        return ProtocolError("too_large", f"line longer than {self._limit} bytes")
+
+def _too_long(limit: int) -> ProtocolError:
+    return ProtocolError("too_large", f"line longer than {limit} bytes")
 
 
 def read_frame(line: bytes, max_depth: int = MAX_DEPTH) -> ClientFrame:

@@ -215,16 +215,22 @@ class Codecs:
     """
 
     def __init__(self, max_message: int, max_fragments: int) -> None:
-        self._limits = max_message, max_fragments
+        self.change(max_message, max_fragments)
+
+    def change(self, max_message: int, max_fragments: int) -> None:
+        """Have other limits for every message that begins from now on."""
+        self._max_message = max_message
+        self._max_fragments = max_fragments
         self._idle: list[ServerProtocol] = []
 
     def take(self) -> ServerProtocol:
         """A codec between messages."""
-        return self._idle.pop() if self._idle else ServerProtocol(*self._limits)
+        return self._idle.pop() if self._idle else ServerProtocol(self._max_message, self._max_fragments)
 
     def give_back(self, codec: ServerProtocol) -> None:
         """Take back a codec that is between messages again."""
-        self._idle.append(codec)
+        if codec.max_message_size == self._max_message and codec.fragments_limit == self._max_fragments:
+            self._idle.append(codec)
 
 
 def close_frame(why: Disconnect) -> bytes:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from hookbox.protocol.disconnects import Disconnect
+from hookbox.settings import Settings
+
+
+class Configured(Protocol):
+    """Who knows the settings in force: connections ask it at each use, as a reload may change them."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force now."""
 
 
 class Transport(Protocol):

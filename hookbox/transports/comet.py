@@ -24,7 +24,7 @@ from hookbox.protocol.disconnects import (
     Disconnect,
 )
 from hookbox.settings import Settings
-from hookbox.transports.base import Road
+from hookbox.transports.base import Configured, Road
 from hookbox.transports.comet_outbox import CometOutbox, SharedPackets
 from hookbox.transports.outbox import Flusher
 
@@ -41,7 +41,7 @@ POLL_SECONDS: Final = 0.5
 POLL_BURST_SECONDS: Final = 5.0
 
 
-class Host(Protocol):
+class Host(Configured, Protocol):
     """What comet asks of the server."""
 
     def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
@@ -78,17 +78,16 @@ class CometSessions:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def open(self, settings: Settings, variables: Variables, cookies: str, client_ip: str) -> CometSession:
+    def open(self, variables: Variables, cookies: str, client_ip: str) -> CometSession:
         """Begin a session.
 
         Args:
-            settings: whose limits and intervals it keeps.
             cookies: Cookie header of the handshake.
 
         Raises:
             CommandRefused: there are too many connections.
         """
-        session = CometSession(self, settings, variables, cookies)
+        session = CometSession(self, variables, cookies)
         self.host.welcome(session, cookies, client_ip)
         self._by_key[session.key] = session
         return session
@@ -118,28 +117,23 @@ class CometSession:
 
     Args:
         sessions: whose member it is.
-        settings: limits and intervals.
         variables: of the handshake.
         cookies: of the handshake.
     """
 
     __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
-                 "_next_poll", "_sessions", "_settings", "closing", "key", "on_cookies", "opened_at",
+                 "_next_poll", "_sessions", "closing", "key", "on_cookies", "opened_at",
                  "outbox", "road", "variables")  # fmt: skip
 
-    def __init__(
-        self, sessions: CometSessions, settings: Settings, variables: Variables, cookies: str
-    ) -> None:
+    def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
         self._sessions = sessions
-        self._settings = settings
         self._cookies = cookies
         self.key = secrets.token_hex(32)
         self.variables = variables
         self.road: Road
         self.on_cookies: Callable[[str], None] = lambda cookies: None
         """Called with the Cookie header of a later request when it has changed."""
-        limits = settings.outbox_bytes, settings.outbox_messages
-        self.outbox = CometOutbox(sessions.flusher, sessions.shared, limits, self._wake, self._fail)
+        self.outbox = CometOutbox(sessions.flusher, sessions.shared, sessions.host, self._wake, self._fail)
         self.opened_at = self._heard_at = sessions.clock.monotonic()
         self.closing: Disconnect | None = None
         self._incoming = Incoming()
@@ -174,6 +168,10 @@ class CometSession:
             self.close(SESSION_EXPIRED)
         elif now - self.opened_at > self._settings.connect_deadline and not self._is_or_may_be_connected():
             self.close(NEVER_CONNECTED)
+
+    @property
+    def _settings(self) -> Settings:
+        return self._sessions.host.settings
 
     def _is_or_may_be_connected(self) -> bool:
         return self.road.connected or self._at_work

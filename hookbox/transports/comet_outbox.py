@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hookbox.protocol.csp import Outgoing, SentPacket, encode_packets, null_packet
 from hookbox.protocol.disconnects import INTERNAL, OVERLOAD, SLOW_CONSUMER, Disconnect
 from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.transports.base import Configured
 from hookbox.transports.outbox import Flusher, Outbox
 
 WORTH_ACCOUNTING = 16_384
@@ -62,24 +63,25 @@ class CometOutbox(Outbox):
     Args:
         flusher: shared by all connections.
         shared: packets made for other sessions.
-        limits: bytes and frames that may wait for an acknowledgement (`outbox_bytes`, `outbox_messages`).
+        configured: by its settings so many bytes and frames may wait for an acknowledgement (`outbox_bytes`,
+            `outbox_messages`).
         on_news: called when there is something to fetch; must not block.
         on_fault: called when the session cannot go on; must not block.
     """
 
-    __slots__ = ("_limits", "_on_fault", "_on_news", "_shared", "packets")
+    __slots__ = ("_configured", "_on_fault", "_on_news", "_shared", "packets")
 
     def __init__(
         self,
         flusher: Flusher,
         shared: SharedPackets,
-        limits: tuple[int, int],
+        configured: Configured,
         on_news: Callable[[], None],
         on_fault: Callable[[Disconnect], None],
     ) -> None:
         super().__init__(flusher)
         self._shared = shared
-        self._limits = limits
+        self._configured = configured
         self._on_news = on_news
         self._on_fault = on_fault
         self.packets = Outgoing()
@@ -89,8 +91,8 @@ class CometOutbox(Outbox):
         if not self.queue or self.closed:
             self.queue.clear()
             return
-        most_bytes, most_frames = self._limits
-        if self.packets.size > most_bytes or self.packets.frames > most_frames:
+        settings = self._configured.settings
+        if self.packets.size > settings.outbox_bytes or self.packets.frames > settings.outbox_messages:
             self._on_fault(SLOW_CONSUMER)
             return
         self._pack()

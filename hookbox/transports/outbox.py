@@ -143,17 +143,19 @@ class Flusher:
         self._rested_at = 0.0
         self._dirty: list[Outbox] = []
         self._audiences: dict[int, Audience] = {}
-        self._total_limit = total_limit
+        self.total_limit = total_limit
         self.waiting: dict[Outbox, int] = {}
         """Bytes held by each outbox whose connection does not take them now."""
         self.waiting_total = 0
+        self.stalls = 0
+        """Connections dropped so far because they took no byte for `write_stall` seconds."""
         self._relieving = False
         self.batch = Batch([])
 
     @property
     def congested(self) -> bool:
         """Whether stalled connections hold so much that publishing should wait."""
-        return self.waiting_total > self._total_limit * 0.8
+        return self.waiting_total > self.total_limit * 0.8
 
     def fan_out(self, frame: EncodedFrame, outboxes: Iterable[Outbox]) -> None:
         """Queue one frame for many connections.
@@ -187,7 +189,7 @@ class Flusher:
         self.waiting_total += size - self.waiting.pop(outbox, 0)
         if size:
             self.waiting[outbox] = size
-        if self.waiting_total > self._total_limit and not self._relieving:
+        if self.waiting_total > self.total_limit and not self._relieving:
             self._relieving = True
             try:
                 self._relieve()
@@ -196,7 +198,7 @@ class Flusher:
 
     def _relieve(self) -> None:
         """End the connections that hold most; one that frees nothing when told goes at once."""
-        while self.waiting_total > self._total_limit and self.waiting:
+        while self.waiting_total > self.total_limit and self.waiting:
             fullest = max(self.waiting, key=self.waiting.__getitem__)
             held = self.waiting[fullest]
             fullest.overloaded()

@@ -12,6 +12,7 @@ from gevent import get_hub
 from hookbox.clock import Clock
 from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER, Disconnect
 from hookbox.protocol.rtjp import EncodedFrame
+from hookbox.transports.base import Configured
 from hookbox.transports.outbox import Batch, Flusher, Outbox, encode, size_of
 
 WRITE = 2
@@ -29,14 +30,15 @@ class SocketOutbox(Outbox):
         flusher: shared by all connections.
         sock: a non-blocking socket to which nobody else writes.
         clock: for `stalled_at`.
-        limits: bytes and frames that may wait behind the piece of which the kernel has taken a part.
+        configured: by its settings so many bytes and frames may wait behind the piece of which the kernel has
+            taken a part (`outbox_bytes`, `outbox_messages`).
         owner: told when the peer is gone, reads too slowly, or has taken the last byte.
     """
 
     __slots__ = (
         "_backlog",
         "_clock",
-        "_limits",
+        "_configured",
         "_on_drained",
         "_owner",
         "_partial",
@@ -49,13 +51,13 @@ class SocketOutbox(Outbox):
     )
 
     def __init__(
-        self, flusher: Flusher, sock: socket.socket, clock: Clock, limits: tuple[int, int], owner: Owner
+        self, flusher: Flusher, sock: socket.socket, clock: Clock, configured: Configured, owner: Owner
     ) -> None:
         super().__init__(flusher)
         self._sock = sock
         self._send = sock.send
         self._clock = clock
-        self._limits = limits
+        self._configured = configured
         self._owner = owner
         self._watcher: Any = None
         self._partial: bytes | memoryview = b""
@@ -106,8 +108,9 @@ class SocketOutbox(Outbox):
     def _look_at_limits(self) -> None:
         if self._backlog is None or self.closed:
             return
-        most_bytes, most_frames = self._limits
-        if self.waiting_bytes - len(self._partial) > most_bytes or len(self._backlog) > most_frames:
+        settings = self._configured.settings
+        behind = self.waiting_bytes - len(self._partial)
+        if behind > settings.outbox_bytes or len(self._backlog) > settings.outbox_messages:
             self._owner.overfull(SLOW_CONSUMER)
 
     def _send_in_pieces(self) -> None:

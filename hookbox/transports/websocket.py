@@ -23,8 +23,7 @@ from hookbox.protocol.disconnects import (
     Disconnect,
 )
 from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
-from hookbox.settings import Settings
-from hookbox.transports.base import Road
+from hookbox.transports.base import Configured, Road
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.socket_outbox import WOULD_BLOCK, Owner, SocketOutbox
 
@@ -43,7 +42,7 @@ class WebSocket(Owner):
         sock: non-blocking, owned from now on.
         flusher: shared by all connections.
         codecs: shared by all connections.
-        settings: limits and intervals, those in force when it was accepted.
+        configured: whose settings, those in force, are the limits and intervals.
         clock: for deadlines.
     """
 
@@ -53,11 +52,11 @@ class WebSocket(Owner):
         "_closing_until",
         "_codec",
         "_codecs",
+        "_configured",
         "_heard_at",
         "_message_since",
         "_pinged_at",
         "_pings",
-        "_settings",
         "_sock",
         "_watcher",
         "busy",
@@ -68,15 +67,14 @@ class WebSocket(Owner):
     )
 
     def __init__(
-        self, sock: socket.socket, flusher: Flusher, codecs: Codecs, settings: Settings, clock: Clock
+        self, sock: socket.socket, flusher: Flusher, codecs: Codecs, configured: Configured, clock: Clock
     ) -> None:
         self._sock = sock
-        self._settings = settings
+        self._configured = configured
         self._clock = clock
         self._codecs = codecs
         self._codec: ServerProtocol | None = None
-        limits = settings.outbox_bytes, settings.outbox_messages
-        self.outbox = SocketOutbox(flusher, sock, clock, limits, self)
+        self.outbox = SocketOutbox(flusher, sock, clock, configured, self)
         self.road: Road
         self.opened_at = self._heard_at = clock.monotonic()
         self._pinged_at = 0.0
@@ -175,9 +173,11 @@ class WebSocket(Owner):
         return why.code != POLICY.code  # a flood is not decoded to its end
 
     def _count_ping(self) -> Disconnect | None:
+        settings = self._configured.settings
         if self._pings is None:
-            self._pings = Bucket(self._settings.ping_rate, self._settings.ping_burst, self._heard_at)
-        return None if self._pings.take(self._heard_at) else TOO_MANY_PINGS
+            self._pings = Bucket(settings.ping_burst, self._heard_at)
+        in_time = self._pings.take(self._heard_at, settings.ping_rate, settings.ping_burst)
+        return None if in_time else TOO_MANY_PINGS
 
     def close(self, why: Disconnect) -> None:
         """Begin to end the connection, after what is queued. Never blocks; a second call does nothing."""
@@ -200,14 +200,16 @@ class WebSocket(Owner):
 
     def check(self, now: float) -> None:
         """Look at every deadline; called about once a second, must not block."""
-        settings = self._settings
+        settings = self._configured.settings
         stalled_at = self.outbox.stalled_at
-        if (self._closing_until and now > self._closing_until) or (
-            stalled_at and now - stalled_at > settings.write_stall
-        ):
-            self.outbox.discard()
-            self._shut(socket.SHUT_RDWR)
-        elif self.closing is not None or self.busy:
+        if stalled_at and now - stalled_at > settings.write_stall:
+            self.outbox.flusher.stalls += 1
+            self._drop()
+        elif self._closing_until and now > self._closing_until:
+            self._drop()
+        elif self.busy:
+            self._look_for_peer()
+        elif self.closing is not None:
             return
         elif self._message_since and now - self._message_since > settings.message_deadline:
             self.close(TOO_SLOW_MESSAGE)
@@ -219,6 +221,24 @@ class WebSocket(Owner):
         elif now - self._heard_at > settings.ping_interval:
             self._pinged_at = now
             self.outbox.put(ping_frame())
+
+    def _drop(self) -> None:
+        self.outbox.discard()
+        self._shut(socket.SHUT_RDWR)
+
+    def _look_for_peer(self) -> None:
+        """Nobody reads while a frame is handled: see whether the peer has gone, so that all learn of it."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            return  # what is readable there need not be the client's
+        try:
+            gone = not self._sock.recv(1, socket.MSG_PEEK)
+        except WOULD_BLOCK:
+            return
+        except OSError:
+            gone = True
+        if gone:
+            self.outbox.discard()
+            self.road.gone()
 
     def _end(self) -> None:
         try:

@@ -18,22 +18,45 @@ class Refused(Exception):
 class Admission:
     """Counts open connections of all kinds.
 
+    Limits may be changed at any time.
+
     Args:
         limit: how many may be open.
+        spare: how many more, at most, for as long as it takes to tell them that there is no place.
         per_address: how many from one address; 0 means any number.
         rate: new ones per second from one address; 0 means any number.
         now: monotonic seconds.
     """
 
-    def __init__(self, limit: int, per_address: int, rate: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: int, per_address: int, rate: float, now: Callable[[], float], spare: int = 32
+    ) -> None:
         self.limit = limit
+        self.spare = spare
         self.per_address = per_address
         self.rate = rate
         self.open = 0
         self.refused = 0
+        self._at_the_door = 0
         self._now = now
         self._by_address: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
+
+    def arrive(self) -> bool:
+        """Count a socket that was accepted, until it is told whether it may stay (`pass_on`).
+
+        Returns:
+            False if there is not even a place to be told so; then it is not counted.
+        """
+        if self.open + self._at_the_door >= self.limit + self.spare:
+            self.refused += 1
+            return False
+        self._at_the_door += 1
+        return True
+
+    def pass_on(self) -> None:
+        """One that arrived was let in, or told off."""
+        self._at_the_door -= 1
 
     def enter(self, address: str) -> None:
         """Count a connection in.
@@ -45,7 +68,7 @@ class Admission:
             raise self._refusal(503, "too many connections")
         if self.per_address and self._by_address.get(address, 0) >= self.per_address:
             raise self._refusal(429, "too many connections from your address")
-        if self.rate and not self._bucket(address).take(self._now()):
+        if self.rate and not self._bucket(address).take(self._now(), self.rate, self._burst):
             raise self._refusal(429, "too many new connections from your address")
         self.open += 1
         if self.per_address:
@@ -63,7 +86,11 @@ class Admission:
     def _bucket(self, address: str) -> Bucket:
         if len(self._buckets) > 10_000:
             self._buckets.clear()
-        return self._buckets.setdefault(address, Bucket(self.rate, max(1.0, self.rate), self._now()))
+        return self._buckets.setdefault(address, Bucket(self._burst, self._now()))
+
+    @property
+    def _burst(self) -> float:
+        return max(1.0, self.rate)
 
     def _refusal(self, status: int, reason: str) -> Refused:
         self.refused += 1

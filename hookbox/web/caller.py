@@ -76,13 +76,14 @@ class Caller:
         rate: publishes per second; 0 for any.
     """
 
-    __slots__ = ("_bucket", "parts", "rate", "site")
+    __slots__ = ("_bucket", "_burst", "parts", "rate", "site")
 
     def __init__(self, parts: Parts, rate: float) -> None:
         self.parts = parts
         self.site = parts.site
         self.rate = rate
-        self._bucket = Bucket(rate, max(1, math.ceil(rate)), parts.site.clock.monotonic()) if rate else None
+        self._burst = max(1, math.ceil(rate))
+        self._bucket = Bucket(self._burst, parts.site.clock.monotonic())
 
     def admit_publish(self) -> None:
         """Count one publish.
@@ -91,7 +92,7 @@ class Caller:
             RateExceeded: too many with this token.
             Congested: nobody may publish now.
         """
-        if self._bucket is not None and not self._bucket.take(self.site.clock.monotonic()):
+        if not self._bucket.take(self.site.clock.monotonic(), self.rate, self._burst):
             limit = f"more than {self.rate:g} publishes per second, the limit is the setting api_rate"
             raise RateExceeded(limit, math.ceil(1 / self.rate))
         if self.parts.congested():

@@ -96,7 +96,6 @@ class CometDoor:
         """Begin a session."""
         variables = Variables().updated(read_query(environ["QUERY_STRING"]))
         session = self._sessions.open(
-            self._settings(),
             variables,
             cookies=environ.get("HTTP_COOKIE", ""),
             client_ip=environ.get("hookbox.client_ip", ""),

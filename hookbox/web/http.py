@@ -40,7 +40,6 @@ RETRY_SOON = (("Retry-After", "1"),)
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPT_PAUSE_SECONDS = 0.25
 COMPLAIN_SECONDS = 1.0
-MOST_TURNED_AWAY_AT_ONCE = 32
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -103,7 +102,6 @@ class HttpServer(WSGIServer):
         self.draining = False
         self._date = (0, "")
         self._handed_over: set[int] = set()
-        self._turning_away = 0
         self._complained_at = -COMPLAIN_SECONDS
 
     def reconfigure(self, settings: Settings) -> None:
@@ -155,8 +153,11 @@ class HttpServer(WSGIServer):
         try:
             self.admission.enter(handler.peer)
         except Refused as refused:
-            self._turn_away(handler, refused)
+            self._complain(str(refused))
+            handler.refuse(BadRequest(refused.status, str(refused), RETRY_SOON))
             return
+        finally:
+            self.admission.pass_on()
         self._serve(handler)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
@@ -167,6 +168,8 @@ class HttpServer(WSGIServer):
         except Refused as refused:
             self._complain(str(refused))
             return
+        finally:
+            self.admission.pass_on()
         try:
             with gevent.Timeout(self.rules.settings.header_deadline):
                 sock = self.ssl_context.wrap_socket(client_socket, server_side=True)
@@ -182,7 +185,12 @@ class HttpServer(WSGIServer):
     def do_read(self) -> Any:
         """Accept a connection; without files for it, wait a little, and say so once instead of each time."""
         try:
-            return super().do_read()
+            accepted = super().do_read()
+            if accepted is None or self.admission.arrive():
+                return accepted
+            accepted[0].close()  # what files are left is not for those who come, however many
+            self._complain("too many connections")
+            return None
         except OSError as error:
             if error.errno not in NO_MORE_FILES:
                 raise
@@ -198,17 +206,6 @@ class HttpServer(WSGIServer):
         finally:
             if handler.socket is not None:  # a WebSocket leaves when it ends
                 self.admission.leave(handler.peer)
-
-    def _turn_away(self, handler: Handler, refused: Refused) -> None:
-        """Tell a client that there is no place for it, as long as telling does not take too many places."""
-        self._complain(str(refused))
-        if self._turning_away >= MOST_TURNED_AWAY_AT_ONCE:
-            return
-        self._turning_away += 1
-        try:
-            handler.refuse(BadRequest(refused.status, str(refused), RETRY_SOON))
-        finally:
-            self._turning_away -= 1
 
     def _complain(self, text: str) -> None:
         now = time.monotonic()

@@ -9,7 +9,7 @@ from gevent.event import AsyncResult
 from gevent.greenlet import Greenlet
 from gevent.pool import Group
 
-from hookbox.errors import WebhookError
+from hookbox.errors import HookboxError, WebhookError
 
 Key = TypeVar("Key", bound=Hashable)
 T = TypeVar("T")
@@ -56,8 +56,10 @@ class SingleFlight(Generic[Key, T]):
     def _run(self, key: Key, function: Callable[[], T], outcome: AsyncResult[T]) -> None:
         try:
             result = function()
-        except Exception as error:
+        except HookboxError as error:
             outcome.set_exception(error)
+        except Exception as error:  # not foreseen: whoever logs it wants to know where it came from
+            outcome.set_exception(error, (type(error), error, error.__traceback__))
         except BaseException:
             outcome.set_exception(WebhookError("failure: the server is stopping"))
             raise

@@ -4,7 +4,6 @@ import http.client
 import itertools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,36 +27,6 @@ numbers = itertools.count(1)
 def new_name(name="Ann"):
     """Return a name that nobody had before: the tests share one chat."""
     return f"{name} {next(numbers)}"
-
-
-# ---- what is needed ----
-
-
-def missing(what):
-    """Fail where it must be there, and skip, for all to see, where it need not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is needed on CI")
-    pytest.skip(f"NOT TESTED IN A BROWSER: {what} is missing")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if not executable:
-        missing("Chromium")
-    try:
-        from playwright.sync_api import expect, sync_playwright
-    except ImportError:
-        missing("playwright")
-    expect.set_options(timeout=DEADLINE * 1000)
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += " --disable-component-update --disable-sync"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=flags.split())
-        yield chromium
-        chromium.close()
 
 
 class Chat:

@@ -1,8 +1,6 @@
 """The bundled client in a real browser, against a real Hookbox: over WebSocket, over comet, through bad networks."""
 
 import http.server
-import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -53,32 +51,6 @@ MODULES = {
     "module.js": "import { connect } from '/hookbox.mjs'; window.hookbox = { connect };",
     "module-of-hookbox.js": "import hookbox from 'HOOKBOX/static/hookbox.mjs'; window.hookbox = hookbox;",
 }
-
-
-def missing(what):
-    """Fail where it must be there, and skip, for all to see, where it need not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is needed on CI")
-    pytest.skip(f"NOT TESTED IN A BROWSER: {what} is missing")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if not executable:
-        missing("Chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright")
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += " --disable-component-update --disable-sync"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=flags.split())
-        yield chromium
-        chromium.close()
 
 
 class Application:

@@ -10,52 +10,19 @@ import socket
 import struct
 import time
 
+from client_frames import client_frame, close, text
+
 from hookbox.testing import DEADLINE
 
-MASK = b"\x37\xfa\x21\x3d"
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{more}\r\n"
 )
 
 
-def client_frame(opcode, payload=b"", *, fin=True, rsv=0, mask=MASK, length=None, form=None):
-    """One frame as a client sends it.
-
-    Args:
-        mask: None sends it unmasked.
-        length: announced instead of the payload's own.
-        form: 7, 16 or 64 bits for the length, whatever it is.
-    """
-    payload = payload.encode() if isinstance(payload, str) else payload
-    size = len(payload) if length is None else length
-    form = form or (7 if size < 126 else 16 if size < 65_536 else 64)
-    masked = 0x80 if mask else 0
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    if form == 7:
-        head += bytes([masked | size])
-    elif form == 16:
-        head += bytes([masked | 126]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([masked | 127]) + size.to_bytes(8, "big")
-    if not mask:
-        return head + payload
-    key = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    body = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
-    return head + mask + body.to_bytes(len(payload), "big")
-
-
-def text(payload, **how):
-    return client_frame(1, payload.encode() if isinstance(payload, str) else payload, **how)
-
-
 def line(frame_id, name, **args):
     """A Hookbox frame in one text frame."""
     return text(json.dumps([frame_id, name, args]) + "\r\n")
-
-
-def close(code, reason=b""):
-    return client_frame(8, struct.pack("!H", code) + reason)
 
 
 CONNECT = line(1, "CONNECT", cookie_string="", payload='"ann"')
@@ -85,7 +52,9 @@ class Raw:
         while b"\r\n\r\n" not in self._data:
             self._data += self._more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
+        if not head.startswith(b"HTTP/1.1 101 "):
+            self.socket.close()
+            raise AssertionError(head)
 
     def __enter__(self):
         return self
@@ -202,3 +171,6 @@ class Raw:
         """End it by a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+
+
+__all__ = ["CONNECT", "Raw", "client_frame", "close", "line", "text"]

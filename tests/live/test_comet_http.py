@@ -377,7 +377,7 @@ query_text = st.lists(
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_U6_whatever_is_asked_the_answer_is_one_of_a_few(site, action, query, body, known):
-    session = site.sessions.open(site.settings, Variables(du=0), "", "")
+    session = site.sessions.open(Variables(du=0), "", "")
     environ = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": f"/csp/{action}",

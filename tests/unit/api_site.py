@@ -146,12 +146,12 @@ class Rig:
         self.congested = False
         self.changes: list[dict[str, Any]] = []
         given = Settings(**{"api_security_token": (TOKEN,), **settings})
-        budget = Budget(given.history_total_bytes)
+        budget = Budget(given.history_total_bytes, given.history_bytes, given.history_messages)
         self.site = Site(
             settings=given,
             clock=self.clock,
             hub=Hub(budget),
-            broker=MemoryBroker(budget, given.history_bytes),
+            broker=MemoryBroker(budget),
             app=self.gate,
             fan_out=lambda frame, outboxes: [outbox.put(frame) for outbox in outboxes] and None,
             later=self.later,

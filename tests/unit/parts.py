@@ -130,14 +130,12 @@ class House:
         self.gate = ScriptedGate()
         self.later = Turned(self.clock)
         chosen = Settings(**settings)
-        kept = Budget(chosen.history_total_bytes)
+        kept = Budget(chosen.history_total_bytes, chosen.history_bytes, chosen.history_messages)
         self.site = Site(
             settings=chosen,
             clock=self.clock,
             hub=Hub(kept),
-            broker=MemoryBroker(
-                kept, chosen.history_bytes, (chosen.recovery_messages, chosen.recovery_bytes)
-            ),
+            broker=MemoryBroker(kept, (chosen.recovery_messages, chosen.recovery_bytes)),
             app=self.gate,
             fan_out=self._fan_out,
             later=self.later,

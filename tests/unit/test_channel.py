@@ -36,7 +36,7 @@ class Box:
 
 
 def make_channel(**options):
-    return Channel("lobby", '"lobby"', ChannelOptions(**options), Budget(10**6), 10**5)
+    return Channel("lobby", '"lobby"', ChannelOptions(**options), Budget(10**6, 10**5))
 
 
 def connection(name="c"):
@@ -310,21 +310,28 @@ def test_names_of_any_script_are_good(name):
 
 
 def test_a_bucket_gives_a_burst_and_then_its_rate():
-    bucket = Bucket(8, 3, 100.0)
-    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(100.125), bucket.take(100.125)] == [True, False]
-    assert [bucket.take(200.0) for _ in range(4)] == [True, True, True, False]
+    bucket = Bucket(3, 100.0)
+    assert [bucket.take(100.0, 8, 3) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.take(100.125, 8, 3), bucket.take(100.125, 8, 3)] == [True, False]
+    assert [bucket.take(200.0, 8, 3) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_bucket_goes_by_the_rate_and_burst_it_is_told_now():
+    bucket = Bucket(3, 100.0)
+    assert [bucket.take(100.0, 8, 3) for _ in range(4)] == [True, True, True, False]
+    assert bucket.take(100.5, 2, 3)
+    assert [bucket.take(200.0, 8, 1) for _ in range(2)] == [True, False]
 
 
 def test_a_rate_of_0_is_no_limit():
-    bucket = Bucket(0, 0, 0.0)
-    assert all(bucket.take(0.0) for _ in range(1000))
+    bucket = Bucket(0, 0.0)
+    assert all(bucket.take(0.0, 0, 0) for _ in range(1000))
 
 
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 10))
 def test_a_bucket_never_gives_more_than_burst_and_rate(pauses, rate, burst):
-    bucket, now, taken = Bucket(rate, burst, 0.0), 0.0, 0
+    bucket, now, taken = Bucket(burst, 0.0), 0.0, 0
     for pause in pauses:
         now += pause
-        taken += bucket.take(now)
+        taken += bucket.take(now, rate, burst)
     assert taken <= burst + rate * now + 1e-6

@@ -78,7 +78,7 @@ class World:
         self.forgotten.append(session)
 
     def open(self, **variables):
-        return self.sessions.open(self.settings, Variables(**variables), "sid=1", "")
+        return self.sessions.open(Variables(**variables), "sid=1", "")
 
     def turn(self):
         """Run what the loop would run next."""

@@ -18,7 +18,7 @@ class Entry:
 
 
 def filled(count, *, budget=None, byte_limit=10_000, keep=100, duration=0, size=10):
-    stream = Stream(budget or Budget(1_000_000), byte_limit)
+    stream = Stream(budget or Budget(1_000_000, byte_limit))
     for n in range(1, count + 1):
         stream.append(Entry(size, float(n), n), keep, duration)
     return stream
@@ -99,8 +99,8 @@ class Streams(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.budget = Budget(self.limit)
-        self.streams = [Stream(self.budget, self.byte_limit), Stream(self.budget, self.byte_limit)]
+        self.budget = Budget(self.limit, self.byte_limit)
+        self.streams = [Stream(self.budget), Stream(self.budget)]
         self.appended = [[], []]
         self.now = 0.0
 
@@ -147,9 +147,24 @@ TestStreams = Streams.TestCase
 
 @given(st.lists(st.integers(1, 20)), st.integers(1, 50))
 def test_a_stream_alone_keeps_as_much_as_fits(sizes, byte_limit):
-    stream = Stream(Budget(1000), byte_limit)
+    stream = Stream(Budget(1000, byte_limit))
     for n, size in enumerate(sizes):
         stream.append(Entry(size, 0.0, n), 1000, 0)
     kept = names(stream)
     if len(kept) < len(sizes):
         assert sum(sizes[len(sizes) - len(kept) - 1 :]) > byte_limit
+
+
+def test_changed_limits_hold_for_streams_that_are_there_already():
+    budget = Budget(1000)
+    stream = filled(10, budget=budget)
+    assert len(stream) == 10
+    budget.change(1000, each=1000, entries=4)
+    stream.append(Entry(10, 11.0, 11), 100, 0)
+    assert names(stream) == [8, 9, 10, 11]
+    budget.change(1000, each=25, entries=100)
+    stream.prune(100, 0, 12.0)
+    assert names(stream) == [10, 11]
+    budget.change(1000, each=1000, entries=0)
+    stream.append(Entry(10, 13.0, 12), 100, 0)
+    assert names(stream) == []

@@ -14,7 +14,7 @@ KEEP = (100, 0.0)
 
 
 def make(limit=10**7, byte_limit=10**6):
-    broker = MemoryBroker(Budget(limit), byte_limit)
+    broker = MemoryBroker(Budget(limit, byte_limit))
     broker.open("news")
     return broker
 
@@ -158,7 +158,7 @@ def test_opening_twice_changes_nothing():
 
 def test_closing_frees_what_was_kept():
     budget = Budget(10**6)
-    broker = MemoryBroker(budget, 10**6)
+    broker = MemoryBroker(budget)
     broker.open("news")
     publish(broker, 3)
     assert budget.used
@@ -178,7 +178,7 @@ class Recovery(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.broker = MemoryBroker(Budget(3000), 2000)
+        self.broker = MemoryBroker(Budget(3000, 2000))
         self.broker.open("news")
         self.published = {}
         self.epochs = [self.broker.position("news").epoch]

@@ -232,3 +232,11 @@ def test_any_options_are_applied_whole_or_refused(given_options):
             if name in FLAGS + COUNTS + SECONDS and "history" not in given_options:
                 assert getattr(change.options, name) == value
     assert DEFAULTS.as_json() == before
+
+
+@pytest.mark.parametrize("name", ["history_size", "history", "recovery_size"])
+def test_no_more_is_kept_than_the_operator_allows(name):
+    assert read_channel_options({name: 30}, DEFAULTS, 30).options
+    with pytest.raises(BadOption, match="a whole number from 0 to 30, not the number 31"):
+        read_channel_options({name: 31}, DEFAULTS, 30)
+    assert read_channel_options({name: 31}, DEFAULTS, 31).options

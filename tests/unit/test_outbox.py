@@ -16,6 +16,7 @@ from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER
 from hookbox.protocol.rtjp import EncodedFrame, frame, text_header
 from hookbox.protocol.websocket import close_frame
 from hookbox.server import run_later
+from hookbox.settings import Settings
 from hookbox.transports.outbox import LONGEST_REST, Batch, Flusher, Outbox, encode
 from hookbox.transports.socket_outbox import Owner, SocketOutbox
 
@@ -53,7 +54,8 @@ class Line:
         self.sock = Counting(ours)
         self.owner = owner or Recorder()
         self.clock = ManualClock()
-        self.outbox = SocketOutbox(self.flusher, self.sock, self.clock, limits, self.owner)
+        self.settings = Settings(outbox_bytes=limits[0], outbox_messages=limits[1])
+        self.outbox = SocketOutbox(self.flusher, self.sock, self.clock, self, self.owner)
         self.data = b""
 
     def read(self, most=10**9):

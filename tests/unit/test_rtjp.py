@@ -121,10 +121,10 @@ def test_M4_of_a_repeated_key_the_last_value_wins():
 
 def feed_all(limit, pieces):
     """Every line, and whether the stream ended by a fault."""
-    buffer, lines = LineBuffer(limit), []
+    buffer, lines = LineBuffer(), []
     for piece in pieces:
         try:
-            lines.extend(buffer.feed(piece))
+            lines.extend(buffer.feed(piece, limit))
         except ProtocolError as error:
             return lines, error.code
     return lines, None
@@ -147,14 +147,14 @@ def test_cuts_do_not_matter(data, places):
 
 
 def test_a_lone_newline_ends_nothing():
-    assert list(LineBuffer(100).feed(b"a\nb\rc\r\n")) == [b"a\nb\rc"]
+    assert list(LineBuffer().feed(b"a\nb\rc\r\n", 100)) == [b"a\nb\rc"]
 
 
 def test_a_delimiter_may_arrive_in_two_parts():
-    buffer = LineBuffer(100)
-    assert list(buffer.feed(b"a\r")) == []
-    assert list(buffer.feed(b"\nb")) == [b"a"]
-    assert list(buffer.feed(b"\r\n")) == [b"b"]
+    buffer = LineBuffer()
+    assert list(buffer.feed(b"a\r", 100)) == []
+    assert list(buffer.feed(b"\nb", 100)) == [b"a"]
+    assert list(buffer.feed(b"\r\n", 100)) == [b"b"]
 
 
 @given(st.lists(st.integers(0, 40)))

@@ -1,3 +1,5 @@
+import traceback
+
 import gevent
 from gevent.event import Event
 from gevent.util import wrap_errors
@@ -90,3 +92,13 @@ def test_nobody_waiting_any_more_does_no_harm():
     function.release.set()
     flights.stop(LONG)
     assert len(flights) == 0
+
+
+def test_where_an_unforeseen_error_came_from_is_told_to_all_who_waited():
+    flights, function = SingleFlight(), Slow(RuntimeError("ours"))
+    waiting = [gevent.spawn(wrap_errors(RuntimeError, flights.do), "lobby", function) for _ in range(2)]
+    assert function.started.wait(LONG)
+    function.release.set()
+    for waiter in waiting:
+        error = waiter.get(timeout=LONG)
+        assert "__call__" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]

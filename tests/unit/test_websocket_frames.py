@@ -4,47 +4,14 @@ import random
 import struct
 
 import pytest
+from client_frames import client_frame, close, text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookbox.protocol.disconnects import RESTART, Disconnect
+from hookbox.protocol.disconnects import MESSAGE_TOO_BIG, RESTART, Disconnect
 from hookbox.protocol.websocket import Codecs, Event, ServerProtocol, close_frame, ping_frame
 
 LIMIT = 65_536
-MASK = b"\x37\xfa\x21\x3d"
-
-
-def client_frame(opcode, payload=b"", *, fin=True, rsv=0, mask=MASK, length=None, form=None):
-    """One frame as a client sends it.
-
-    Args:
-        mask: None sends it unmasked.
-        length: announced instead of the payload's own.
-        form: 7, 16 or 64 bits for the length, whatever it is.
-    """
-    size = len(payload) if length is None else length
-    form = form or (7 if size < 126 else 16 if size < 65_536 else 64)
-    masked = 0x80 if mask else 0
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    if form == 7:
-        head += bytes([masked | size])
-    elif form == 16:
-        head += bytes([masked | 126]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([masked | 127]) + size.to_bytes(8, "big")
-    if not mask:
-        return head + payload
-    key = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    body = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
-    return head + mask + body.to_bytes(len(payload), "big")
-
-
-def text(payload, **how):
-    return client_frame(1, payload, **how)
-
-
-def close(code, reason=b""):
-    return client_frame(8, struct.pack("!H", code) + reason)
 
 
 def outcome(codec, pieces):
@@ -434,3 +401,16 @@ def test_every_close_frame_is_a_valid_control_frame():
 
 def test_a_ping_is_empty():
     assert ping_frame() == b"\x89\x00"
+
+
+def test_changed_limits_hold_for_every_message_that_begins_later():
+    codecs = Codecs(1000, 10)
+    begun, idle = codecs.take(), codecs.take()
+    codecs.give_back(idle)
+    assert begun.receive(text(b"x" * 200, fin=False)).fault is None
+    codecs.change(100, 10)
+    assert begun.receive(client_frame(0, b"x" * 200)).items == [b"x" * 400], "it began before"
+    codecs.give_back(begun)
+    for _ in range(2):
+        codec = codecs.take()
+        assert codec.receive(text(b"x" * 101)).fault is MESSAGE_TOO_BIG
