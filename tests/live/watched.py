@@ -5,9 +5,9 @@ Who connects to that port (it is in the log, `watched on PORT`) sends a line of 
 `code` left in `result`. Only `faults.py` does.
 
 A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it
-late too. So two things are held against the loop only: the time in which its thread used the processor; and, where
-a native thread that sleeps as long was about on time, all of it. Thus both a function that computes and one that
-blocks are seen, and a process that had to wait for its turn is not.
+late too. So only two things are held against the loop: the time in which its thread used the processor; and all of
+it, where its thread used next to none while a native thread that sleeps as long was about on time. Thus both a
+function that computes and one that blocks are seen, and a process that had to wait for its turn is not.
 """
 
 from hookbox.__main__ import main  # isort: skip - patches everything, so it comes first
@@ -27,8 +27,8 @@ from gevent.server import StreamServer
 from greenlet import greenlet
 
 BEAT = 0.01
-ON_TIME = 0.2
-"""The share of the loop's lateness that the witness may be late by and still be on time."""
+LITTLE = 0.2
+"""The share of the loop's lateness up to which the witness is on time, and computing next to nothing."""
 
 native_sleep = monkey.get_original("time", "sleep")
 start_native_thread = monkey.get_original("_thread", "start_new_thread")
@@ -82,7 +82,8 @@ class Heartbeat:
             raw = time.monotonic() - began - BEAT - self._excused
             computed = time.thread_time() - used - self._excused_cpu
             witness = self._witness.late - others
-            own = raw if witness < raw * ON_TIME else min(raw, computed)
+            blocked = max(witness, computed) < raw * LITTLE
+            own = raw if blocked else min(raw, computed)
             self.worst_raw = max(self.worst_raw, raw)
             if own > self.worst:
                 self.worst, self.at = own, time.strftime("%H:%M:%S")
