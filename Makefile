@@ -29,7 +29,7 @@ autobahn: $(VENV)/installed-test $(AUTOBAHN)/ported ## judge the WebSocket frame
 	$(BIN)/python tests/autobahn/conformance.py $(CASES)
 
 fuzz: $(VENV)/installed-test ## throw mutated input at every parser and at a server (COUNT=200000 SEED=1)
-	$(BIN)/python tests/fuzz/run.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+	$(BIN)/python tests/fuzz/fuzz.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 client: ## make the minified browser client from its source
 	sh hookbox/js/build.sh
