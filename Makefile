@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench storm autobahn fuzz client manual wheel browser clean
+.PHONY: help run test check bench capacity storm autobahn fuzz client manual wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -20,10 +20,11 @@ check: $(VENV)/installed-lint ## look at style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## measure, side by side with a floor and, where installed, nginx with nchan
-	bash bench/fanout.sh $(BIN)/hookbox
-	bash bench/webhooks.sh $(BIN)/python
-	$(BIN)/python bench/start.py
+bench: $(VENV)/installed ## measure, side by side with a floor and, where installed, nginx with nchan; ROWS="P1 P7"
+	@$(BIN)/python -m bench $(ROWS)
+
+capacity: $(VENV)/installed ## hold 15,000 WebSockets, then 2,000 comet clients, for MINUTES=5 each
+	@$(BIN)/python -m bench.capacity $(if $(MINUTES),--minutes $(MINUTES))
 
 storm: $(VENV)/installed-test ## cut 5,000 clients at once, with the application down and then slow (about two minutes)
 	$(BIN)/python tests/live/storm.py $(CLIENTS)

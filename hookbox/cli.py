@@ -29,6 +29,8 @@ Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[
 OK: Final = 0
 CANNOT_START: Final = 1
 USAGE: Final = 2
+GC_THRESHOLDS: Final = (10_000, 20, 20)
+"""Less often than usual: thousands of requests are under way at once, and are no garbage yet."""
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _BANNER: Final = """\
@@ -117,6 +119,7 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload, logs: Logs) ->
     try:
         server = Server(effective.settings, gate=gate, reload=reload, lines_dropped=lambda: logs.dropped)
         gc.freeze()  # no collection has to look at the code and the routes again
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
         server.run()
     except OSError as error:
