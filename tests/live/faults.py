@@ -85,6 +85,7 @@ class Watched(HookboxProcess):
         self._proxies = []
         self._errors = []
         self._log_seen = 0
+        self._late_at = ""
         self._late = self._late_raw = 0.0
         self.control = None
         super().__init__(app, command=(sys.executable, str(Path(__file__).with_name("watched.py"))), **flags)
@@ -140,7 +141,9 @@ class Watched(HookboxProcess):
         """How it stands now, but for what the control client and the watching itself need."""
         inside = self._ask("trim" if trim else "report")
         self._errors += inside["errors"]
-        self._late, self._late_raw = max(self._late, inside["late"]), max(self._late_raw, inside["late_raw"])
+        if inside["late"] > self._late:
+            self._late, self._late_at = inside["late"], inside["late_at"]
+        self._late_raw = max(self._late_raw, inside["late_raw"])
         files, resident = self.files, self.resident  # before the API's connection is one more
         info = self.api("get_server_info")
         mine = 1 if self.control else 0
@@ -177,7 +180,8 @@ class Watched(HookboxProcess):
         figures = self._settle(lambda figures: not self._left_over(figures, more_memory))
         problems = self._left_over(figures, more_memory)
         if figures.late > late:
-            problems.append(f"the heartbeat was {figures.late * 1000:.0f} ms late by the server's own fault")
+            late_ms = round(figures.late * 1000)
+            problems.append(f"the heartbeat was {late_ms} ms late by the server's own fault, {self._late_at}")
         self._late = self._late_raw = 0.0
         problems += self._unexpected(expected)
         problems += self.control.problems()
