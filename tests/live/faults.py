@@ -59,6 +59,7 @@ class Figures:
     users: int
     connections: int
     channels: int
+    """Those to which only has been published stay; so does one that the application keeps."""
     webhooks_out: int
     open_connections: int
     greenlets: int
@@ -254,11 +255,7 @@ class Watched(HookboxProcess):
 def _is_idle(figures):
     """Whether nobody is there but the control client."""
     return not (
-        figures.users
-        or figures.connections
-        or figures.channels
-        or figures.webhooks_out
-        or figures.open_connections
+        figures.users or figures.connections or figures.webhooks_out or figures.open_connections
     )
 
 
