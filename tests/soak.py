@@ -259,14 +259,15 @@ class Soak:
 
     def run(self):
         """Until the time is over; returns the exit status."""
-        self.round([World.everything_is_well])
-        self.world.hookbox.take_baseline()  # what a load leaves in the allocator is there from the start
-        self.problems.clear()
-        until = self.began + self.options.seconds
-        while time.monotonic() < until:
-            faults_due = max(1, int(min(self.options.round, until - time.monotonic()) / self.options.fault))
-            self.round([self.world.chance.choice(FAULTS) for _ in range(faults_due)])
-        self.world.close()
+        try:
+            self.round([World.everything_is_well])
+            self.world.hookbox.take_baseline()  # what a load leaves in the allocator is there from the start
+            until = self.began + self.options.seconds
+            while (left := until - time.monotonic()) > 0:
+                faults_due = max(1, int(min(self.options.round, left) / self.options.fault))
+                self.round([self.world.chance.choice(FAULTS) for _ in range(faults_due)])
+        finally:
+            self.world.close()
         self.summarize()
         return 1 if self.problems else 0
 

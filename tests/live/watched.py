@@ -5,11 +5,9 @@ Who connects to that port (it is in the log, `watched on PORT`) sends a line of 
 `code` left in `result`. Only `faults.py` does.
 
 A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it late
-too, which is not the server's fault. Where the kernel says how long the loop's thread was ready and had to wait for a
-processor (`schedstat`), that time is taken off. Where it does not (some containers), only this counts: the time the
-thread computed, less the share that others took of the processors by the load average, as the clocks there count
-that in; and standstill, when a native thread that looked on was on time and always saw the loop in Python code while
-it computed next to nothing.
+too, which is not the server's fault. So the time that the loop's thread was ready and waited for a processor, which
+the kernel tells (`schedstat`), is taken off; and the work that came in meanwhile and is done after it in one go, by
+how busy the thread has been lately. Where the kernel does not tell, only the time counts that the thread computed.
 """
 
 from hookbox.__main__ import main  # isort: skip - patches everything, so it comes first
@@ -22,6 +20,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from contextlib import contextmanager
 
 import gevent
@@ -32,8 +31,8 @@ from greenlet import greenlet
 BEAT = 0.01
 SUSPICIOUS = 0.05
 """Seconds after which it is noted what the loop is at."""
-LITTLE = 0.2
-"""The share of the loop's lateness up to which the witness is on time, and computing is next to nothing."""
+REMEMBERED = 2.0
+"""Seconds over which it is averaged how busy the loop is."""
 
 native_sleep = monkey.get_original("time", "sleep")
 get_native_ident = monkey.get_original("_thread", "get_ident")
@@ -42,62 +41,44 @@ start_native_thread = monkey.get_original("_thread", "start_new_thread")
 
 
 class Witness:
-    """A native thread: how late it was in all, and what it saw the loop do while that was late."""
+    """A native thread that looks at what the loop is at while it is late."""
 
     def __init__(self):
         self.beat_at = time.monotonic()
         """When the loop's heart last beat; it says so."""
         self.seen = []
         """What the loop was at, look after look, since it is late."""
-        self._total = 0.0
-        self._slept_at = time.monotonic()
         self._loop = get_native_ident()
         start_native_thread(self._watch, ())
 
     @property
-    def late(self):
-        return self._total + max(0.0, time.monotonic() - self._slept_at - BEAT)
-
-    @property
-    def saw_code(self):
-        """Whether the loop was in Python code at nearly every look, instead of waiting for events."""
-        in_code = sum("loop.run()" not in stack.rsplit("File", 1)[-1] for stack in self.seen)
-        return len(self.seen) > 2 and in_code > 0.8 * len(self.seen)
+    def looks(self):
+        """The places that the loop was seen at most often."""
+        most = Counter(self.seen).most_common(3)
+        return f"{len(self.seen)} looks" + "".join(f"; {count} times at\n{stack}" for stack, count in most)
 
     def _watch(self):
         while True:
-            self._slept_at = time.monotonic()
             native_sleep(BEAT)
-            now = time.monotonic()
-            self._total += max(0.0, now - self._slept_at - BEAT)
-            if now - self.beat_at > SUSPICIOUS:
+            if time.monotonic() - self.beat_at > SUSPICIOUS:
                 self.seen.append("".join(traceback.format_stack(sys._current_frames()[self._loop], limit=8)))
 
 
 class Processor:
-    """How long the thread that makes this had to wait for a processor, as far as can be known."""
+    """What the thread that makes this gets of the processors."""
 
     def __init__(self):
         self._path = f"/proc/self/task/{get_native_id()}/schedstat"
-        self.tells = self._read() != (0, 0)
+        self.tells = os.path.exists(self._path) and self._read()[0] > 0
 
     def _read(self):
-        try:
-            with open(self._path) as file:
-                used, waited, _ = map(int, file.read().split())
-        except OSError:
-            return 0, 0
-        return used, waited
+        with open(self._path) as file:
+            return [int(field) / 1e9 for field in file.read().split()[:2]]
 
     @property
     def waited(self):
-        """Seconds in all, 0 where the kernel does not tell."""
-        return self._read()[1] / 1e9 if self.tells else 0.0
-
-    @property
-    def share(self):
-        """Of a processor, as the load average has it."""
-        return min(1.0, os.cpu_count() / max(0.01, os.getloadavg()[0]))
+        """Seconds in all that it was ready and had to wait, 0 where the kernel does not tell."""
+        return self._read()[1] if self.tells else 0.0
 
 
 class Heartbeat:
@@ -106,13 +87,14 @@ class Heartbeat:
     def __init__(self):
         self._witness = Witness()
         self._processor = Processor()
+        self._busy = 0.0
         self._excused = self._excused_cpu = 0.0
         self.begin()
 
     def begin(self):
         """Forget what was."""
         self.worst = self.worst_raw = 0.0
-        self.at = self.where = ""
+        self.where = ""
 
     @contextmanager
     def excused(self):
@@ -125,27 +107,27 @@ class Heartbeat:
     def run(self):
         while True:
             began, used, waited = time.monotonic(), time.thread_time(), self._processor.waited
-            others = self._witness.late
             self._witness.beat_at = began
             self._witness.seen.clear()
             self._excused = self._excused_cpu = 0.0
             gevent.sleep(BEAT)
-            raw = time.monotonic() - began - BEAT - self._excused
-            computed = time.thread_time() - used - self._excused_cpu
-            own = self._own(raw, computed, self._processor.waited - waited, self._witness.late - others)
-            self.worst_raw = max(self.worst_raw, raw)
-            if own > self.worst:
-                self.worst, self.at = own, time.strftime("%H:%M:%S")
-                seen = self._witness.seen
-                self.where = f"{len(seen)} looks; halfway:\n{seen[len(seen) // 2]}" if seen else ""
+            took = time.monotonic() - began - self._excused
+            self._note(took, time.thread_time() - used - self._excused_cpu, self._processor.waited - waited)
 
-    def _own(self, raw, computed, waited, witness):
-        """What of the lateness is the server's own."""
-        if self._processor.tells:
-            return raw - waited
-        if max(witness, computed) < raw * LITTLE and self._witness.saw_code:
-            return raw
-        return min(raw, computed * self._processor.share)
+    def _note(self, took, computed, waited):
+        raw = took - BEAT
+        others = (
+            waited * (1 + min(1.0, 2 * self._busy)) if self._processor.tells else max(0.0, raw - computed)
+        )
+        own = raw - others
+        self._busy += (computed / took - self._busy) * min(1.0, took / REMEMBERED)
+        self.worst_raw = max(self.worst_raw, raw)
+        if own > self.worst:
+            self.worst = own
+            self.where = (
+                f"at {time.strftime('%H:%M:%S')}; of {raw * 1000:.0f} ms it computed {computed * 1000:.0f} and "
+                f"waited for a processor {waited * 1000:.0f}; {self._busy:.0%} busy; {self._witness.looks}"
+            )
 
 
 class Errors(logging.Handler):
@@ -166,13 +148,17 @@ errors = Errors()
 
 
 def report():
-    """What happened since the last report, and how things stand."""
+    """What happened since the last report, and how things stand.
+
+    Greenlets count once they have begun. One that waits for its time, such as to tell the application once more
+    what it has not taken yet, may have to do so for long.
+    """
     with heartbeat.excused():
-        greenlets = sum(isinstance(thing, greenlet) and not thing.dead for thing in gc.get_objects())
+        greenlets = sum(isinstance(thing, greenlet) and bool(thing) for thing in gc.get_objects())
     told = {
         "late": heartbeat.worst,
         "late_raw": heartbeat.worst_raw,
-        "late_at": f"at {heartbeat.at}; {heartbeat.where}",
+        "late_at": heartbeat.where,
         "errors": errors.texts,
         "greenlets": greenlets,
     }
