@@ -25,14 +25,14 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT)]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
-import live  # noqa: E402
+import on_sockets  # noqa: E402
 from engine import Find, Result, check, make, run  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
 FINDS = HERE / "finds"
 PROCESSES = 2
 PORTION = 1000
-LIVE_SHARE = 64
+SOCKETS_SHARE = 64
 MOST_SHOWN = 3000
 AGAIN_TRIES = 200
 """How often an input from a file is put: each time cut in other places, with other limits."""
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     print(f"seed {given.seed}, {given.count} inputs for each of: {' '.join(given.targets)}", flush=True)
     results = list(run_parsers([name for name in given.targets if name != "server"], given.seed, given.count))
     if "server" in given.targets:
-        results.append(live.run(given.seed, max(50, given.count // LIVE_SHARE), show_progress))
+        results.append(on_sockets.run(given.seed, max(50, given.count // SOCKETS_SHARE), show_progress))
     show_progress(None)
     for result in results:
         show(result)

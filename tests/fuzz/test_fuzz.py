@@ -13,7 +13,7 @@ sys.path.insert(0, str(HERE))
 
 import engine  # noqa: E402
 import fuzz  # noqa: E402
-import live  # noqa: E402
+import on_sockets  # noqa: E402
 from mutate import cuts  # noqa: E402
 from reference import Frames, Refused, read_json  # noqa: E402
 from targets import TARGETS  # noqa: E402
@@ -39,7 +39,7 @@ def test_U6_damaged_input_has_listed_outcomes_only(name):
 
 
 def test_U6_a_server_stands_damaged_input_and_nobody_else_notices():
-    result = live.run(2026, 150)
+    result = on_sockets.run(2026, 150)
     assert result.finds == []
     assert {outcome.split(":")[0] for outcome in result.outcomes} == set(TARGETS)
 
