@@ -21,7 +21,7 @@ from targets import TARGETS  # noqa: E402
 FINDS = json.loads((HERE.parent / "wire/fuzz.json").read_text())
 COUNT = 1500
 SEEN = {
-    "frames": {"1002", "1007", "1008", "1009", "closed", "served"},
+    "frames": {"1002", "1007", "1008", "1009", "closed", "served", "whole"},
     "requests": {"1 requests, ended", "2 requests, closed", "0 requests, 400", "0 requests, 413", "0 requests, 431"},
     "lines": {"some frames", "no frame, bad_json", "some frames, bad_frame"},
     "comet": {"refused", "1 packets", "2 packets"},
