@@ -73,9 +73,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def run_parsers(names: list[str], seed: int, count: int) -> Iterator[Result]:
-    """One result for each target, from portions that two processes take in turn."""
+    """One result for each target; two processes take portions of all targets in turn."""
     starts = range(0, count, PORTION)
-    portions = [(name, seed, range(start, min(count, start + PORTION))) for name in names for start in starts]
+    portions = [(name, seed, range(start, min(count, start + PORTION))) for start in starts for name in names]
     whole = {name: Result(name) for name in names}
     # a fresh process each: what the parsers hold must not come from here
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
@@ -123,8 +123,11 @@ def keep(find: Find) -> None:
     path.write_bytes(find.data)
     path.with_name(path.name + ".txt").write_text(find.trace)
     print(f"\nFOUND {path.relative_to(ROOT)}\n{find.trace.strip()[:MOST_SHOWN]}\n  {find.data[:200]!r}")
-    if find.number >= 0 and find.target in TARGETS:
-        print(f"  again: python tests/fuzz/fuzz.py --again {find.seed} {find.number} {find.target}")
+    kind = find.target.removeprefix("server-")
+    if kind in TARGETS:
+        print(f"  again, in this process: python tests/fuzz/fuzz.py --again {find.seed} {find.number} {kind}")
+    if kind != find.target:
+        print(f"  again, with all before it: python tests/fuzz/fuzz.py --seed {find.seed} server")
 
 
 def put_again(given: argparse.Namespace) -> int:
