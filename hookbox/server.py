@@ -33,8 +33,8 @@ from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
-from hookbox.webhooks.client import WebhookClient
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.late import LateClient
 from hookbox.webhooks.resolve import Resolver
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
+
+WARM_UP_SECONDS = 0.1
+"""When webhooks are made ready: after whoever waited for the port, before most have asked anything."""
 
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
@@ -126,7 +129,7 @@ class Server:
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
-        self.webhooks = WebhookClient(settings, self.clock)
+        self.webhooks = LateClient(settings, self.clock)
         self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
         self.broker = MemoryBroker(self.kept, (settings.recovery_messages, settings.recovery_bytes))
         self.site = Site(
@@ -176,6 +179,8 @@ class Server:
         self.start()
         for door in self.doors:
             logger.info("Listening to hookbox on %s", door.url)
+        get_hub().loop.update_now()  # it still has the time before everything was imported
+        self.greenlets.spawn_later(WARM_UP_SECONDS, self.webhooks.warm_up)
         self._stopped.wait()
 
     def _on_stop_signal(self) -> None:
