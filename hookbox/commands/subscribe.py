@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields, follow
-from hookbox.commands.channels import ATTEMPTS, destroy_if_empty, ensure
+from hookbox.commands.channels import ATTEMPTS, destroy_if_empty, ensure, no_longer_pending
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection, Held
@@ -71,7 +71,7 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
     try:
         site.subscriptions.do(flight, decide)
     finally:
-        channel.pending -= 1
+        no_longer_pending(site, channel, user)
     cause.require_open()
     if user.channels.get(channel.name) is not channel:
         return False

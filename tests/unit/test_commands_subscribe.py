@@ -253,6 +253,30 @@ def test_a_user_that_went_and_came_back_while_it_was_decided_has_one_identity(ho
     assert house.hub.channels["lobby"].subscribers == {"ann": house.hub.users["ann"]}
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before-it-is-asked", "while-it-is-asked"])
+def test_a_channel_left_while_somebody_is_refused_is_destroyed_after_that(house, late):
+    ann = house.subscribed("lobby", "ann")
+    bob = house.connected("bob")
+    destroying = house.gate.think("destroy_channel") if late else None
+    deciding = house.gate.think("subscribe", user="bob")
+    house.gate.answer("subscribe", lambda question: Refuse("no"))
+    if late:
+        ann.send("UNSUBSCRIBE", channel_name="lobby")
+        house.settle()
+        waiting = bob.sending("SUBSCRIBE", channel_name="lobby")
+        destroying.set()
+    else:
+        waiting = bob.sending("SUBSCRIBE", channel_name="lobby")
+        ann.send("UNSUBSCRIBE", channel_name="lobby")
+    house.settle()
+    assert "lobby" in house.hub.channels, "somebody is about to come"
+    deciding.set()
+    waiting.join()
+    house.settle()
+    assert errors(bob.take()) == ["denied"]
+    assert house.hub.channels == {}
+
+
 def test_a_channel_destroyed_while_a_subscription_is_decided_is_created_anew(house):
     client = house.connected("ann")
     go = house.gate.think("subscribe")
