@@ -34,12 +34,23 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
             _again(site, cause.connection, user, channel, since)
             return
         _require_room(site, user)
-        channel = ensure(site, cause, channel_name)
-        if channel_name in user.channels:  # by another connection, while the channel was created
-            continue
-        if _decide_once(site, cause, user, channel, since):
-            return
+        made = channel_name not in site.hub.channels
+        try:
+            channel = ensure(site, cause, channel_name)
+            if channel_name in user.channels:  # by another connection, while the channel was created
+                continue
+            if _decide_once(site, cause, user, channel, since):
+                return
+        finally:
+            if made:
+                _tidy(site, user, site.hub.channels.get(channel_name))
     raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _tidy(site: Site, user: User, channel: Channel | None) -> None:
+    """A channel that came into being for a subscription that did not begin goes again."""
+    if channel is not None and not channel.subscribers:
+        site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=user.speaker), channel)
 
 
 def _require_room(site: Site, user: User) -> None:

@@ -77,10 +77,11 @@ class Watched(HookboxProcess):
 
     Args:
         app: as for `HookboxProcess`.
+        within: a command that runs the command that follows it, e.g. under a limit.
         flags: as for `HookboxProcess`; `leave_grace` is 0.2 unless given.
     """
 
-    def __init__(self, app=None, **flags):
+    def __init__(self, app=None, *, within=(), **flags):
         flags = {"leave_grace": 0.2, **flags}
         self._grace = float(flags["leave_grace"])
         self._proxies = []
@@ -89,7 +90,8 @@ class Watched(HookboxProcess):
         self._late_at = ""
         self._late = self._late_raw = 0.0
         self.control = None
-        super().__init__(app, command=(sys.executable, str(Path(__file__).with_name("watched.py"))), **flags)
+        command = (*within, sys.executable, str(Path(__file__).with_name("watched.py")))
+        super().__init__(app, command=command, **flags)
         inside = int(self.wait_for_log(r"watched on (\d+)").group(1))
         self._inside = socket.create_connection(("127.0.0.1", inside), DEADLINE)
         self._answers = self._inside.makefile("rb")
