@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,10 @@ SPREAD_SECONDS: Final = 5.0
 """Over which the goodbyes, and the times at which clients may come back, are spread."""
 FEWEST: Final = 50
 """Connections that the spread is meant for: fewer are told in less time, at the same pace."""
+JITTER_SECONDS: Final = 0.5
+"""Over which those who are told one after the other come back, where somebody is there for them."""
 DECISION_SECONDS: Final = 5.0
-"""How long a goodbye waits for the decision that its client waits for."""
+"""How long after the last goodbye one waits for the decision that its client waits for."""
 GOODBYE_SECONDS: Final = 3.0
 """How long connections may take to close after the last goodbye; comet clients fetch theirs."""
 UNHEARD_SECONDS: Final = 1.0
@@ -79,31 +82,35 @@ class Drain:
         pause = SPREAD_SECONDS / max(FEWEST, len(members))
         if self._succeeded:
             self._spread = pause * len(members)
-        waiting: list[Member] = []
+        waiting: deque[Member] = deque()
         for number, member in enumerate(members):
             if isinstance(member, WebSocket):
                 gevent.sleep(max(1e-6, self._began + number * pause - self._now()))
             if self._now() > self._deadline:
                 break
-            if member.busy:
-                waiting.append(member)
-            else:
-                self._dismiss(member)
-        while waiting and self._now() < min(self._deadline, self._began + DECISION_SECONDS):
-            gevent.sleep(LOOK_SECONDS)
-            for member in [member for member in waiting if not member.busy]:
-                waiting.remove(member)
-                self._dismiss(member)
+            waiting.append(member)
+            self._dismiss_first(waiting)
+        until = min(self._deadline, self._now() + DECISION_SECONDS)
+        while waiting and self._now() < until:
+            gevent.sleep(LOOK_SECONDS / len(waiting))
+            self._dismiss_first(waiting)
         for member in members:  # who has been told already is not told again
             self._dismiss(member)
 
-    def _dismiss(self, member: Member) -> None:
-        """Tell one to come back: any time soon, or, where a successor is there, until all have been told.
+    def _dismiss_first(self, waiting: deque[Member]) -> None:
+        """Tell those in front who wait for no decision; the first who does goes to the end."""
+        while waiting:
+            if waiting[0].busy:
+                waiting.rotate(-1)
+                return
+            self._dismiss(waiting.popleft())
 
-        Where there is none yet, who came back at once would find nobody.
-        """
-        passed = self._now() - self._began if self._succeeded else 0.0
-        longest = max(0.0, self._spread - passed)
+    def _dismiss(self, member: Member) -> None:
+        """Tell one to come back some time, so that they do not all come together."""
+        longest = SPREAD_SECONDS
+        if self._succeeded:  # else who came back at once would find nobody
+            told_together = isinstance(member, CometSession)
+            longest = self._spread if told_together else min(self._spread, JITTER_SECONDS)
         member.close(RESTART.after(random.randint(0, int(longest * 1000))))
 
     def _nothing_is_under_way(self) -> bool:

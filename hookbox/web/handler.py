@@ -127,10 +127,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return self._head is not None
 
     def hang_up(self) -> None:
-        """End a connection between two requests; one whose next request is here already still has its answer.
-
-        Through a twin of the socket: TLS must not notice.
-        """
+        """End a connection between two requests. Without TLS, a request that is here already is answered."""
+        if self.server.ssl_enabled:  # its end in the middle would be an error of the protocol
+            self.socket.close()
+            return
+        # through a twin: gevent would cancel the wait of the one who reads
         with suppress(OSError), socket.socket(fileno=os.dup(self.socket.fileno())) as twin:
             twin.shutdown(socket.SHUT_RD)
 

@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import gevent
 from gevent import socket
 
 from hookbox.web.listen import family_of
@@ -44,6 +45,7 @@ DRAINING: Final = b"draining"
 ANSWER_SECONDS: Final = 5.0
 START_SECONDS: Final = 60.0
 """How long a new process may take from its question until it accepts."""
+ACCEPT_PAUSE_SECONDS: Final = 1.0
 MOST_BYTES: Final = 4096
 MOST_DOORS: Final = 4
 KIND: Final = getattr(constants, "SOCK_SEQPACKET", None) if hasattr(constants, "SO_PEERCRED") else None
@@ -141,7 +143,10 @@ class Offer:
             try:
                 line, _ = listener.accept()
             except OSError:
-                return  # closed
+                if listener.fileno() < 0:
+                    return  # closed by `close`
+                gevent.sleep(ACCEPT_PAUSE_SECONDS)  # no more files, for example
+                continue
             try:
                 self._answer(line)
             except (OSError, ValueError) as error:

@@ -15,6 +15,9 @@ from raw import HANDSHAKE, client_frame, line
 
 from hookbox.testing import DEADLINE
 
+TOGETHER = 20
+"""How many connect at a time."""
+
 
 class Member:
     """One client, subscribed to one channel."""
@@ -82,7 +85,7 @@ class Member:
 
 
 class Crowd:
-    """Connects, and listens in a thread of its own until everybody's connection has ended.
+    """Connects, some at a time so that the application can follow, and listens in a thread of its own.
 
     Args:
         port: of the server.
@@ -94,9 +97,14 @@ class Crowd:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.faults = []
         self._selector = selectors.DefaultSelector()
-        self.members = [self._arrive(port, number, channel) for number, channel in enumerate(channels)]
+        self.members = []
+        self._over = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
+        for number, channel in enumerate(channels):
+            self.members.append(self._arrive(port, number, channel))
+            if number % TOGETHER == 0:
+                self.wait(lambda member: member.subscribed and 2 in member.acks, 4 * DEADLINE)
 
     def _arrive(self, port, number, channel):
         member = Member(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE))
@@ -109,7 +117,7 @@ class Crowd:
 
     def _listen(self):
         try:
-            while not all(member.ended for member in self.members):
+            while not self._over:
                 for key, _ in self._selector.select(0.1):
                     self._hear(key.data)
         except Exception as error:
@@ -137,8 +145,7 @@ class Crowd:
             time.sleep(0.02)
 
     def close(self):
-        for member in self.members:
-            member.ended = True
+        self._over = True
         self._thread.join(DEADLINE)
         for member in self.members:
             member.socket.close()
