@@ -1,5 +1,6 @@
 # Everything happens in the virtual environment .venv, made on first use and again when setup.py changes.
 PYTHON ?= python3
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
@@ -15,6 +16,9 @@ run: $(VENV)/installed ## start the example chat and its Hookbox, and print wher
 
 test: $(VENV)/installed-test browser ## run all tests
 	$(BIN)/python -m pytest $(TESTS)
+
+soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 check: $(VENV)/installed-lint ## look at style and types
 	$(BIN)/ruff check .

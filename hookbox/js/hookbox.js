@@ -719,31 +719,33 @@ var hookbox = (function () {
       this._opened = true;
     }
 
-    // Let go of the transport. What may be repeated goes back into the queue; the rest has an unknown outcome.
-    _release(graceful) {
+    // Let go of the transport. What may be repeated goes back into the queue: what is about channels, and what the
+    // server says it has not looked at, the frames after `handled`. The rest has an unknown outcome.
+    _release(graceful, handled) {
       const link = this._link;
-      const pending = Array.from(this._pending.values());
+      const pending = Array.from(this._pending);
+      const waiting = this._queue;
       this._stopTimers();
       this._link = null;
       this._pending.clear();
+      this._queue = [];
       this.connected = false;
       if (link && link.close) link.close(graceful);
-      const repeat = [];
-      for (const entry of pending) {
+      for (const [id, entry] of pending) {
         const known = this.subscriptions.get(entry.args.channel_name);
         if (entry.again) continue;
-        if (!aboutChannels(entry)) this._fail(entry, 'unacknowledged');
-        else if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
-        else repeat.push(entry);
+        if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
+        else if (aboutChannels(entry) || id > handled) this._hold(entry);
+        else this._fail(entry, 'unacknowledged');
       }
-      this._queue = repeat.concat(this._queue);
+      this._queue = this._queue.concat(waiting);
     }
 
     _lost(info) {
       const link = this._link;
       const env = this._env;
       const wasConnected = this.connected;
-      this._release();
+      this._release(false, info.handled);
       if (terminal(info.code)) {
         this._finish(info);
         return;

@@ -59,7 +59,7 @@ class EchoCodecs(Codecs):
     """Lends such codecs."""
 
     def take(self):
-        return self._idle.pop() if self._idle else EchoCodec(*self._limits)
+        return self._idle.pop() if self._idle else EchoCodec(self._max_message, self._max_fragments)
 
 
 class Echo:
@@ -82,7 +82,7 @@ class Echo:
 
 
 class EchoServer:
-    """Accepts WebSockets at any path for them."""
+    """Accepts WebSockets at any path for them; its settings are theirs."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -108,7 +108,7 @@ class EchoServer:
         return listener.getsockname()[1]
 
     def accept(self, upgrade):
-        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.settings, self.clock)
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self, self.clock)
         websocket.road = Echo(websocket.outbox)
         self.open.add(websocket)
         gevent.spawn(self.serve, websocket, upgrade)

@@ -25,14 +25,14 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT)]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
-import live  # noqa: E402
+import on_sockets  # noqa: E402
 from engine import Find, Result, check, make, run  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
 FINDS = HERE / "finds"
 PROCESSES = 2
 PORTION = 1000
-LIVE_SHARE = 64
+SOCKETS_SHARE = 64
 MOST_SHOWN = 3000
 AGAIN_TRIES = 200
 """How often an input from a file is put: each time cut in other places, with other limits."""
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     print(f"seed {given.seed}, {given.count} inputs for each of: {' '.join(given.targets)}", flush=True)
     results = list(run_parsers([name for name in given.targets if name != "server"], given.seed, given.count))
     if "server" in given.targets:
-        results.append(live.run(given.seed, max(50, given.count // LIVE_SHARE), show_progress))
+        results.append(on_sockets.run(given.seed, max(50, given.count // SOCKETS_SHARE), show_progress))
     show_progress(None)
     for result in results:
         show(result)
@@ -73,9 +73,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def run_parsers(names: list[str], seed: int, count: int) -> Iterator[Result]:
-    """One result for each target, from portions that two processes take in turn."""
+    """One result for each target; two processes take portions of all targets in turn."""
     starts = range(0, count, PORTION)
-    portions = [(name, seed, range(start, min(count, start + PORTION))) for name in names for start in starts]
+    portions = [(name, seed, range(start, min(count, start + PORTION))) for start in starts for name in names]
     whole = {name: Result(name) for name in names}
     # a fresh process each: what the parsers hold must not come from here
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
@@ -123,8 +123,11 @@ def keep(find: Find) -> None:
     path.write_bytes(find.data)
     path.with_name(path.name + ".txt").write_text(find.trace)
     print(f"\nFOUND {path.relative_to(ROOT)}\n{find.trace.strip()[:MOST_SHOWN]}\n  {find.data[:200]!r}")
-    if find.number >= 0 and find.target in TARGETS:
-        print(f"  again: python tests/fuzz/fuzz.py --again {find.seed} {find.number} {find.target}")
+    kind = find.target.removeprefix("server-")
+    if kind in TARGETS:
+        print(f"  again, in this process: python tests/fuzz/fuzz.py --again {find.seed} {find.number} {kind}")
+    if kind != find.target:
+        print(f"  again, with all before it: python tests/fuzz/fuzz.py --seed {find.seed} server")
 
 
 def put_again(given: argparse.Namespace) -> int:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
+from pathlib import Path
 
 import gevent
 
-from hookbox.clock import ManualClock
 from hookbox.commands import polling
-from hookbox.commands.road import CLIENT_FAULTS, ClientRoad
-from hookbox.commands.site import Site
-from hookbox.core.connection import Connection
-from hookbox.core.history import Budget
-from hookbox.core.hub import Hub
-from hookbox.engine.memory import MemoryBroker
-from hookbox.settings import Settings
+from hookbox.commands.road import CLIENT_FAULTS
 from hookbox.webhooks.gate import Allow
 
-SETTINGS = Settings(protocol_errors=1000, leave_grace=0)
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+
+from parts import House, errors
+
 ERROR_WORDS = CLIENT_FAULTS | {
     "limit", "rate", "denied", "app_unavailable", "bad_option", "no_such_user", "not_found", "unavailable",
 }  # fmt: skip
-CODES = (None, 1008, 4500, 4503, 4505)
+CODES = (1008, 4500, 4503, 4505)
 
 LOGIN = b'[1,"CONNECT",{"cookie_string":"a=1","payload":"\\"ann\\""}]\r\n'
 DOINGS = (
@@ -76,30 +73,8 @@ class Later:
             function(*args)
 
 
-class Outbox:
-    """Reads back every line it is given."""
-
-    closed = False
-
-    def __init__(self):
-        self.count = 0
-        self.words = set()
-
-    def put(self, frame):
-        self.count += 1
-        line = frame.line(self.count)
-        assert line.isascii()
-        assert line.endswith(b"\r\n")
-        assert line.count(b"\r\n") == 1
-        number, name, args = json.loads(line)
-        assert number == self.count
-        if name == "ERROR":
-            assert args["code"] in ERROR_WORDS, args
-            self.words.add(args["code"])
-
-
 class HouseTarget:
-    """Feeds one client's bytes, or the application's answers, to a Hookbox of its own."""
+    """Feeds one client's bytes, or the application's answers, to a Hookbox of its own; is that application."""
 
     def __init__(self):
         self.verdict = None
@@ -124,37 +99,21 @@ class HouseTarget:
         return words + self._run([LOGIN, DOINGS.removeprefix(LOGIN)], then=verdict)
 
     def _run(self, pieces, then=None):
-        kept = Budget(SETTINGS.history_total_bytes)
-        broker = MemoryBroker(kept, SETTINGS.history_bytes, (SETTINGS.recovery_messages, SETTINGS.recovery_bytes))
-        clock = ManualClock()
         later = Later()
-        site = Site(
-            settings=SETTINGS, clock=clock, hub=Hub(kept), broker=broker, app=self, fan_out=_fan_out, later=later
-        )
-        outbox = Outbox()
-        connection = Connection("c1", outbox, "", "192.0.2.1", clock.monotonic())
-        connection.transport = self
-        road = ClientRoad(site, connection)
-        why = None
+        house = House(gate=self, later=later, protocol_errors=1000, leave_grace=0)
+        client = house.client()
         for piece in pieces:
-            why = road.feed(piece)
+            client.feed(piece)
             later.go_on()
             self.verdict = self.verdict or then
-            if why is not None or not connection.open:
+            if client.ended is not None or not client.connection.open:
                 break
-        assert (why and why.code) in CODES, why
-        road.gone()
+        client.leave()
         later.go_on()
         COMPLAINTS.check()
-        hub = site.hub
-        assert not hub.users, "a user without connections"
-        assert not hub.connections, "a connection that has gone"
-        return "".join(sorted(f", {word}" for word in outbox.words))
-
-    def close(self, why):
-        """A transport's; the road itself ends by its return value."""
-
-
-def _fan_out(frame, outboxes):
-    for outbox in outboxes:
-        outbox.put(frame)
+        assert client.ended is None or client.ended.code in CODES, client.ended
+        assert not house.hub.users, "a user without connections"
+        assert not house.hub.connections, "a connection that has gone"
+        words = set(errors(client.frames))
+        assert words <= ERROR_WORDS, words
+        return "".join(sorted(f", {word}" for word in words))

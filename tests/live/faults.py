@@ -59,6 +59,7 @@ class Figures:
     users: int
     connections: int
     channels: int
+    """Those to which only has been published stay; so does one that the application keeps."""
     webhooks_out: int
     open_connections: int
     greenlets: int
@@ -86,6 +87,7 @@ class Watched(HookboxProcess):
         self._proxies = []
         self._errors = []
         self._log_seen = 0
+        self._late_at = ""
         self._late = self._late_raw = 0.0
         self.control = None
         command = (*within, sys.executable, str(Path(__file__).with_name("watched.py")))
@@ -142,7 +144,9 @@ class Watched(HookboxProcess):
         """How it stands now, but for what the control client and the watching itself need."""
         inside = self._ask("trim" if trim else "report")
         self._errors += inside["errors"]
-        self._late, self._late_raw = max(self._late, inside["late"]), max(self._late_raw, inside["late_raw"])
+        if inside["late"] > self._late:
+            self._late, self._late_at = inside["late"], inside["late_at"]
+        self._late_raw = max(self._late_raw, inside["late_raw"])
         files, resident = self.files, self.resident  # before the API's connection is one more
         info = self.api("get_server_info")
         mine = 1 if self.control else 0
@@ -179,7 +183,8 @@ class Watched(HookboxProcess):
         figures = self._settle(lambda figures: not self._left_over(figures, more_memory))
         problems = self._left_over(figures, more_memory)
         if figures.late > late:
-            problems.append(f"the heartbeat was {figures.late * 1000:.0f} ms late by the server's own fault")
+            late_ms = round(figures.late * 1000)
+            problems.append(f"the heartbeat was {late_ms} ms late by the server's own fault, {self._late_at}")
         self._late = self._late_raw = 0.0
         problems += self._unexpected(expected)
         problems += self.control.problems()
@@ -252,11 +257,7 @@ class Watched(HookboxProcess):
 def _is_idle(figures):
     """Whether nobody is there but the control client."""
     return not (
-        figures.users
-        or figures.connections
-        or figures.channels
-        or figures.webhooks_out
-        or figures.open_connections
+        figures.users or figures.connections or figures.webhooks_out or figures.open_connections
     )
 
 

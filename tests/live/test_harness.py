@@ -75,7 +75,7 @@ def test_a_control_client_that_is_cut_is_seen(monkeypatch):
             "import sys; sys.kept = [b'x' * (4096 + n) for n in range(4000)]", "MiB more", id="keeps"
         ),
         pytest.param(
-            "import sys, gevent; sys.kept = [gevent.spawn(gevent.sleep, 60) for _ in range(3)]",
+            "import sys, gevent; sys.kept = [gevent.spawn(gevent.sleep, 60) for _ in range(3)]; gevent.sleep(0.01)",
             "greenlets",
             id="spawns",
         ),
