@@ -6,7 +6,7 @@ import json
 import selectors
 import time
 
-from raw import Raw, client_frame, line, text
+from raw import Raw, client_frame, line
 
 from hookbox.testing import DEADLINE
 
@@ -70,7 +70,7 @@ class Member:
         if not piece:
             self.leave()
             return
-        self._data = self.raw._data + self._data + piece if self.raw._data else self._data + piece
+        self._data += self.raw._data + piece  # what came with the handshake first
         self.raw._data = b""
         while (frame := self._cut()) is not None:
             opcode, payload = frame
@@ -120,9 +120,6 @@ class Member:
                 self.offsets[channel] += 1
                 self.heard.append(args["payload"])
 
-    def has_answer(self, frame_id):
-        return frame_id in self.answers
-
 
 class Crowd:
     """Members of one server.
@@ -166,6 +163,3 @@ class Crowd:
         while not done():
             assert time.monotonic() < until, what
             self.read(0.02)
-
-
-__all__ = ["Crowd", "Member", "text"]

@@ -1,7 +1,9 @@
 """F1 to F9: the application fails in every way there is, and the whole system gets over it."""
 
+import heapq
 import json
 import os
+import random
 import threading
 import time
 
@@ -256,7 +258,7 @@ def test_F9_an_application_that_comes_back_is_not_run_over(watch_over):
         app.down()
         restarting = Restarting()
         app.answer("publish", restarting)
-        served, again = set(), []
+        served, again, chance = set(), [], random.Random(1)
 
         def ask(member):
             room = member.name.replace("user", "room ")
@@ -265,8 +267,9 @@ def test_F9_an_application_that_comes_back_is_not_run_over(watch_over):
         def answered(member, code):
             if code is None:
                 served.add(member)
-            else:
-                again.append((time.monotonic() + 0.5, member))
+            else:  # later and later, as clients do
+                pause = min(0.5 + CLIENTS / 500, 0.25 * 2 ** len(member.answers)) * chance.uniform(0.5, 1)
+                heapq.heappush(again, (time.monotonic() + pause, id(member), member))
 
         for member in crowd.members:
             member.on_answer = lambda frame_id, code, member=member: answered(member, code)
@@ -281,7 +284,7 @@ def test_F9_an_application_that_comes_back_is_not_run_over(watch_over):
                 app.up()
                 came_back = now
             while again and again[0][0] <= now:
-                ask(again.pop(0)[1])
+                ask(heapq.heappop(again)[2])
     assert app.most_sockets <= 32
     first = restarting.taken[0][0]
     assert first > came_back

@@ -20,8 +20,9 @@ def test_each_test_that_is_named_exists(file, test):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_each_setting_that_is_named_exists(row):
+def test_each_line_names_tests_and_settings_that_exist(row):
     assert len(row) == 5
+    assert "::" in row[4], "each line is shown by a test"
     assert set(re.findall(r"`(\w+)`", row[3])) <= ABOUT.keys()
 
 
