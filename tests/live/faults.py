@@ -63,6 +63,8 @@ class Figures:
     webhooks_out: int
     open_connections: int
     greenlets: int
+    which: str
+    """What these greenlets do, so many each."""
     files: int
     """Open file descriptors, but for the kept-alive connections to the application."""
     resident: int
@@ -157,6 +159,7 @@ class Watched(HookboxProcess):
             webhooks_out=info["counts"]["webhooks_out"],
             open_connections=info["counts"]["open_connections"] - mine - 1,
             greenlets=inside["greenlets"],
+            which=inside["which"],
             files=files - info["counts"]["webhooks_connections"],
             resident=resident,
             late=self._late,
@@ -212,7 +215,7 @@ class Watched(HookboxProcess):
         if not _is_idle(figures):
             left.append("somebody or something is left over")
         if figures.greenlets > base.greenlets + MORE_GREENLETS:
-            left.append(f"{figures.greenlets} greenlets, {base.greenlets} at the start")
+            left.append(f"{figures.greenlets} greenlets, {base.greenlets} at the start: {figures.which}")
         if figures.files > base.files + MORE_FILES:
             left.append(f"{figures.files} files open, {base.files} at the start: {self._open_files()}")
         if figures.resident > base.resident + more_memory:
@@ -256,9 +259,7 @@ class Watched(HookboxProcess):
 
 def _is_idle(figures):
     """Whether nobody is there but the control client."""
-    return not (
-        figures.users or figures.connections or figures.webhooks_out or figures.open_connections
-    )
+    return not (figures.users or figures.connections or figures.webhooks_out or figures.open_connections)
 
 
 class Control(threading.Thread):

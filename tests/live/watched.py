@@ -5,9 +5,9 @@ Who connects to that port (it is in the log, `watched on PORT`) sends a line of 
 `code` left in `result`. Only `faults.py` does.
 
 A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it late
-too, which is not the server's fault. So the time that the loop's thread was ready and waited for a processor, which
-the kernel tells (`schedstat`), is taken off; and the work that came in meanwhile and is done after it in one go, by
-how busy the thread has been lately. Where the kernel does not tell, only the time counts that the thread computed.
+too, which is not the server's fault. So the time that its threads were ready and waited for a processor, which the
+kernel tells (`schedstat`), is taken off; and the work that came in meanwhile and is done after it in one go, by how
+busy the loop has been lately. Where the kernel does not tell, only the time counts that the loop's thread computed.
 """
 
 from hookbox.__main__ import main  # isort: skip - patches everything, so it comes first
@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 from gevent import monkey
@@ -65,20 +66,26 @@ class Witness:
 
 
 class Processor:
-    """What the thread that makes this gets of the processors."""
+    """What this process gets of the processors."""
+
+    TASKS = Path("/proc/self/task")
 
     def __init__(self):
-        self._path = f"/proc/self/task/{get_native_id()}/schedstat"
-        self.tells = os.path.exists(self._path) and self._read()[0] > 0
+        self.tells = self._read(str(get_native_id()))[0] > 0
 
-    def _read(self):
-        with open(self._path) as file:
-            return [int(field) / 1e9 for field in file.read().split()[:2]]
+    def _read(self, task):
+        try:
+            return [int(field) / 1e9 for field in (self.TASKS / task / "schedstat").read_text().split()[:2]]
+        except OSError:  # not told, or the thread has ended
+            return [0.0, 0.0]
 
     @property
     def waited(self):
-        """Seconds in all that it was ready and had to wait, 0 where the kernel does not tell."""
-        return self._read()[1] if self.tells else 0.0
+        """Seconds in all that its threads were ready and had to wait, 0 where the kernel does not tell.
+
+        All its threads, because another may wait for a processor while it holds the lock that the loop needs.
+        """
+        return sum(self._read(task)[1] for task in os.listdir(self.TASKS)) if self.tells else 0.0
 
 
 class Heartbeat:
@@ -154,17 +161,28 @@ def report():
     what it has not taken yet, may have to do so for long.
     """
     with heartbeat.excused():
-        greenlets = sum(isinstance(thing, greenlet) and bool(thing) for thing in gc.get_objects())
+        greenlets = [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and _has_begun(thing)]
+        which = Counter(map(_job, greenlets))
     told = {
         "late": heartbeat.worst,
         "late_raw": heartbeat.worst_raw,
         "late_at": heartbeat.where,
         "errors": errors.texts,
-        "greenlets": greenlets,
+        "greenlets": len(greenlets),
+        "which": str(dict(which)),
     }
     errors.texts = []
     heartbeat.begin()
     return told
+
+
+def _has_begun(thing):
+    return greenlet.__bool__(thing)  # gevent's own are true as soon as they are to be started some day
+
+
+def _job(thing):
+    """What a greenlet is there for, about."""
+    return getattr(getattr(thing, "_run", None), "__qualname__", type(thing).__name__)
 
 
 def trim():
