@@ -22,7 +22,7 @@ from random import Random
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path[:0] = [str(path) for path in (HERE, ROOT, ROOT / "tests", ROOT / "tests/unit", ROOT / "tests/live")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 import on_sockets  # noqa: E402
