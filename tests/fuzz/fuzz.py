@@ -22,7 +22,7 @@ from random import Random
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path[:0] = [str(path) for path in (HERE, ROOT, ROOT / "tests", ROOT / "tests/unit", ROOT / "tests/live")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 import on_sockets  # noqa: E402
@@ -47,13 +47,13 @@ def main(arguments: list[str]) -> int:
     results = list(run_parsers([name for name in given.targets if name != "server"], given.seed, given.count))
     if "server" in given.targets:
         results.append(on_sockets.run(given.seed, max(50, given.count // SOCKETS_SHARE), show_progress))
+        for find in results[-1].finds:
+            keep(find)
     show_progress(None)
     for result in results:
         show(result)
-    finds = [find for result in results for find in result.finds]
-    for find in finds:
-        keep(find)
-    print(f"\n{len(finds)} finds." if finds else "\nNothing found.")
+    finds = sum(len(result.finds) for result in results)
+    print(f"\n{finds} finds, see above." if finds else "\nNothing found.")
     return int(bool(finds))
 
 
@@ -81,6 +81,8 @@ def run_parsers(names: list[str], seed: int, count: int) -> Iterator[Result]:
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         for part in pool.imap_unordered(_run_portion, portions):
             whole[part.target].add(part)
+            for find in part.finds:
+                keep(find)
             show_progress(whole[part.target])
     yield from whole.values()
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
-from pathlib import Path
 
 import gevent
+from parts import House, errors
 
 from hookbox.commands import polling
 from hookbox.commands.road import CLIENT_FAULTS
 from hookbox.webhooks.gate import Allow
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-from parts import House, errors
 
 ERROR_WORDS = CLIENT_FAULTS | {
     "limit", "rate", "denied", "app_unavailable", "bad_option", "no_such_user", "not_found", "unavailable",

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import socketserver
-import sys
 import threading
 import time
 import traceback
@@ -16,14 +15,10 @@ from pathlib import Path
 
 from engine import MOST_GROWTH, Find, Result, make
 from mutate import cuts
+from raw import CONNECT, Raw, line, text
 from targets import TARGETS, CometTarget
 
 from hookbox.testing import DEADLINE, HookboxProcess
-
-TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS), str(TESTS / "live")]
-
-from raw import CONNECT, Raw, line, text  # noqa: E402
 
 SETTINGS = {"leave_grace": 0, "breaker_failures": 10**6, "breaker_calls": 10**6, "webhook_timeout": 2}
 STATUSES = {101, 200, 204, 304, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 426, 429, 431, 501, 503, 505}

@@ -7,9 +7,10 @@ import re
 import struct
 from base64 import b64encode, urlsafe_b64encode
 
+from client_frames import client_frame
 from house import HouseTarget
 from mutate import cuts, damage
-from reference import Frames, Refused, framing, masked_by, read_chunks, read_fields, read_json
+from reference import Frames, Refused, framing, read_chunks, read_fields, read_json
 
 from hookbox.core.cookies import read_set_cookie
 from hookbox.errors import BadAnswer, BadRequest, ProtocolError, UnusableAnswer
@@ -161,9 +162,9 @@ def fragments(chance):
 
 def frame(chance, opcode, payload, fin=True):
     """One frame as a client sends it; one in ten has something wrong with its header."""
-    rsv, masked, size = 0, 0x80, len(payload)
+    rsv, mask, size, form = 0, chance.choice((bytes(4), chance.randbytes(4))), len(payload), None
     if chance.random() < 0.1:
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0:
                 fin = not fin
             case 1:
@@ -171,19 +172,12 @@ def frame(chance, opcode, payload, fin=True):
             case 2:
                 opcode = chance.randrange(16)
             case 3:
-                masked = 0
+                mask = None
+            case 4:
+                form = chance.choice((16, 64) if size < 65_536 else (64,))
             case _:
-                size = chance.choice([0, 1, 125, 126, 300, 301, 65_535, 65_536, 65_537, 2**62, 2**63, 2**64 - 1])
-    form = 7 if size < 126 else 16 if size < 65_536 else 64
-    if chance.random() < 0.03:
-        form = chance.choice([bits for bits in (7, 16, 64) if bits >= form])
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    if form == 7:
-        head += bytes([masked | size])
-    else:
-        head += bytes([masked | (126 if form == 16 else 127)]) + size.to_bytes(form // 8, "big")
-    mask = chance.choice((b"\0\0\0\0", chance.randbytes(4)))
-    return head + mask + masked_by(mask, payload)
+                size = chance.choice((0, 1, 125, 126, 300, 301, 65_535, 65_536, 65_537, 2**62, 2**63, 2**64 - 1))
+    return client_frame(opcode, payload, fin=fin, rsv=rsv, mask=mask, length=size, form=form)
 
 
 class FakeSocket:
@@ -607,7 +601,7 @@ class AnswersTarget(Target):
                 assert how is not None or not reusable
             assert body == expected
         connection = b",".join(value for name, value in fields if name == b"connection").lower()
-        assert not reusable or (not rest and found[1] == b"1" and b"close" not in re.split(rb"[, \t]+", connection))
+        assert not reusable or (not rest and found[1] == b"1" and b"close" not in map(bytes.strip, connection.split(b",")))
 
     def _verdict(self, status, body, set_cookies, chance):
         try:

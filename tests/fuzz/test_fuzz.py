@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / "unit"), str(HERE.parent / "live")]
 
 import engine  # noqa: E402
 import fuzz  # noqa: E402
