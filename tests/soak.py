@@ -59,6 +59,8 @@ class World:
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
+        """Of what is done; how often anything else draws depends on the time, so it has a chance of its own."""
+        self.noise = random.Random(seed)
         self.other = ScriptedApp()
         """A second application, which nobody must ever ask."""
         self.hookbox = Watched(**SETTINGS)
@@ -107,7 +109,7 @@ class World:
         return self.script
 
     def app_is_slow(self):
-        self.app.answer("publish", lambda asked: time.sleep(self.chance.uniform(0, 0.3)) or [True, {}])
+        self.app.answer("publish", lambda asked: time.sleep(self.noise.uniform(0, 0.3)) or [True, {}])
         return self.script
 
     def app_is_down(self):
@@ -300,7 +302,7 @@ class Soak:
         while time.monotonic() < until:
             with suppress(ApiRefused, urllib.error.HTTPError):
                 self.world.hookbox.api(
-                    "publish", channel_name=self.world.chance.choice(CHANNELS), payload="api"
+                    "publish", channel_name=self.world.noise.choice(CHANNELS), payload="api"
                 )
                 self.totals["API publications"] += 1
             time.sleep(0.05)
