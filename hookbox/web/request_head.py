@@ -277,7 +277,9 @@ def _read_host(headers: dict[str, str], line: _RequestLine) -> str:
     if host is None:
         if line.version == "HTTP/1.1":
             raise BadRequest(400, "no Host")
-        return line.authority
+        host = line.authority
+        if not host:
+            return ""
     if not _HOST.fullmatch(host):
         raise BadRequest(400, "malformed Host")
     if line.authority and line.authority.lower() != host.lower():

@@ -98,6 +98,9 @@ def test_H3_versions(first, status):
         (head(first="GET http://other/ HTTP/1.1"), 400),
         (head(first="GET http://user@h/ HTTP/1.1"), 400),
         (head(first="GET ftp://h/ HTTP/1.1"), 400),
+        (head(host="", first="GET http://user@h/ HTTP/1.0"), 400),
+        (head(host="", first="GET http://h:port/ HTTP/1.0"), 400),
+        (head(host="", first="GET http://h\xab/ HTTP/1.0"), 400),
     ],
 )
 def test_H4_hosts(data, status):
