@@ -46,7 +46,7 @@ def main() -> int:
     say("done")
     print("\n".join(f"* {name}: {text}" for name, text in about.items()), end="\n\n")
     print(markdown(rows))
-    for note in [*sorted(run.missing), *failures]:
+    for note in [*run.notes, *sorted(run.missing), *failures]:
         print(f"* {note}")
     _keep(options.results, about, rows, run)
     return 1 if failures else 0

@@ -47,6 +47,7 @@ class Measurements:
         self.size = sizes
         self.made: dict[str, Figures] = {}
         self.missing: set[str] = set()
+        self.notes: list[str] = []
         self._shop = shop
         self._say = say
 

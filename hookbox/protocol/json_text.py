@@ -33,6 +33,11 @@ def dump(value: JSON) -> str:
     Raises:
         ValueError: the value holds a NaN or an infinity.
     """
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if not value and kind is dict:  # most channels have no state
+        return "{}"
     return _encode(value)
 
 

@@ -231,7 +231,9 @@ class LeanAdapter(BaseAdapter):
 
 def _send(connection: Connection, data: bytes) -> bool:
     try:
-        connection.sock.sendall(data)
+        sent = connection.sock.send(data)
+        if sent < len(data):
+            connection.sock.sendall(data[sent:])
     except CLOSED:
         return False  # an answer may have come before the application stopped listening
     return True

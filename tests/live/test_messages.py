@@ -282,6 +282,7 @@ def test_M12_60_kib_of_empty_objects_cost_little(hookbox, application):
 
 def test_M13_messages_over_the_rate_are_refused(start):
     hookbox = start(client_rate=5, client_burst=10)
+    hookbox.connect("first")  # may wait for the webhook client to be loaded, long enough to earn a token
     client = hookbox.connect("ann")
     ids = [client.send("PING") for _ in range(12)]
     frames = [client.next() for _ in ids]
