@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 READ = 1
 READ_BYTES = 16_384
+PING_EARLY = 0.92
+"""Share of `ping_interval` after which a silent client is pinged: deadlines are looked at once a second, and a
+client that is gone is missed after both intervals at the latest."""
 LINGER_FOR_PEER = 5.0
 LINGER_AFTER_CLOSE = 1.0
 
@@ -220,7 +223,7 @@ class WebSocket(Owner):
         elif self._pinged_at:
             if now - self._pinged_at > settings.pong_timeout:
                 self.close(NO_PONG)
-        elif now - self._heard_at > settings.ping_interval:
+        elif now - self._heard_at > PING_EARLY * settings.ping_interval:
             self._pinged_at = now
             self.outbox.put(ping_frame())
 
