@@ -21,10 +21,11 @@ class Echo:
     def __init__(self):
         self.loop = asyncio.new_event_loop()
         self.ended = []  # how each connection ended: "said all" or "reset"
-        server = self.loop.run_until_complete(asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=4096))
-        self.port = server.sockets[0].getsockname()[1]
         self.pieces = []
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        starting = asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=4096)
+        server = asyncio.run_coroutine_threadsafe(starting, self.loop).result(DEADLINE)
+        self.port = server.sockets[0].getsockname()[1]
 
     async def serve(self, reader, writer):
         try:
@@ -240,8 +241,8 @@ def test_a_server_that_is_not_there_is_told_by_a_reset():
         nobody.bind(("127.0.0.1", 0))
         with (
             FaultProxy(nobody.getsockname()[1]) as proxy,
-            through(proxy) as sock,
             pytest.raises(ConnectionResetError),
+            through(proxy) as sock,
         ):
             sock.recv(1)
 
