@@ -124,6 +124,29 @@ class Measurements:
 
         return self._once(f"Hookbox, {clients} clients publish {each} times each", measure)
 
+    def bare_upgrades(self, clients: int) -> Figures:
+        """Upgrades on what Hookbox stands on, with nothing behind them."""
+        clients = self.size(clients)
+
+        def measure() -> Figures:
+            with self._shop.bare() as server:
+                self._load("rtload", server, 100)
+                return self._load("rtload", server, clients)
+
+        return self._once(f"gevent-websocket on pywsgi, {clients} upgrades", measure)
+
+    def bare_echoes(self, clients: int, each: int) -> Figures:
+        """A message in and the same out, on what Hookbox stands on."""
+        clients, each = self.size(clients), self.size(each)
+
+        def measure() -> Figures:
+            with self._shop.bare() as server:
+                return self._load("rtload", server, clients, ["-f", "%m", "-C", str(each)])
+
+        return self._once(
+            f"gevent-websocket on pywsgi, {clients} clients have {each} messages echoed", measure
+        )
+
     def comet(self, subscribers: int, publications: int, rate: float) -> Figures:
         """Fan-out over long polls."""
         subscribers, publications = self.size(subscribers), self.size(publications)

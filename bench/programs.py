@@ -87,6 +87,13 @@ class Workshop:
             yield Server(worker, port, ["-u", "/sub"], ["-P", "/pub", "-b", "%m"])
 
     @contextmanager
+    def bare(self) -> Iterator[Server]:
+        """gevent-websocket on pywsgi, which echoes and does nothing else."""
+        port = free_port()
+        with started([sys.executable, "-m", "bench.bare", str(port)], port) as process:
+            yield Server(process.pid, port, ["-u", "/ws"])
+
+    @contextmanager
     def application(self, moderated: bool = False) -> Iterator[int]:
         """A web application that says yes to everything at once; gives its port."""
         port = free_port()
