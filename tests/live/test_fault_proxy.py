@@ -22,10 +22,11 @@ class Echo:
         self.loop = asyncio.new_event_loop()
         self.ended = []  # how each connection ended: "said all" or "reset"
         self.pieces = []
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
         starting = asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=4096)
-        server = asyncio.run_coroutine_threadsafe(starting, self.loop).result(DEADLINE)
-        self.port = server.sockets[0].getsockname()[1]
+        self.server = asyncio.run_coroutine_threadsafe(starting, self.loop).result(DEADLINE)
+        self.port = self.server.sockets[0].getsockname()[1]
 
     async def serve(self, reader, writer):
         try:
@@ -40,9 +41,20 @@ class Echo:
         writer.close()
 
 
+    def stop(self):
+        self.server.close()
+        for task in asyncio.all_tasks(self.loop):
+            self.loop.call_soon_threadsafe(task.cancel)
+        self.loop.call_soon_threadsafe(self.loop.call_later, 0.05, self.loop.stop)
+        self.thread.join(DEADLINE)
+        self.loop.close()
+
+
 @pytest.fixture(scope="module")
 def echo():
-    return Echo()
+    echo = Echo()
+    yield echo
+    echo.stop()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hookbox.protocol.websocket import Codecs
 from hookbox.settings import Settings
 from hookbox.transports.comet import CometSessions
 from hookbox.transports.outbox import Flusher
-from hookbox.transports.websocket import WebSocket
+from hookbox.transports.websocket import PING_EARLY, WebSocket
 from hookbox.web.admission import Admission, Refused
 from hookbox.webhooks.breaker import BreakerRules, Mode
 from hookbox.webhooks.shield import Outcome, Shield, ShieldRules
@@ -211,7 +211,7 @@ def test_F29_a_silent_websocket_is_pinged_and_given_up_when_it_should_be(websock
         websocket.check(door.clock.monotonic())
         return websocket.closing is not None
 
-    due(door.clock, step, 25, pinged)
+    due(door.clock, step, PING_EARLY * 25, pinged)
     due(door.clock, step, 10, given_up)
 
 
