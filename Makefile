@@ -4,6 +4,7 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench capacity storm autobahn fuzz client manual wheel browser clean
@@ -14,8 +15,8 @@ help: ## show this
 run: $(VENV)/installed ## start the example chat and its Hookbox, and print where to find them
 	@exec $(BIN)/python examples/chat/run.py
 
-test: $(VENV)/installed-test browser ## run all tests
-	$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/installed-test browser ## run all tests, or some (TESTS=tests/unit), in two processes (WORKERS=0 for one)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)

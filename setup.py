@@ -32,7 +32,7 @@ setup(
         "websockets>=14",  # sans-I/O WebSocket frame codec with C speedups
     ],
     extras_require={
-        "test": ["pytest>=9", "hypothesis>=6", "playwright>=1.45"],
+        "test": ["pytest>=9", "pytest-xdist>=3", "hypothesis>=6", "playwright>=1.45"],
         "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "pytest>=9", "types-requests", "types-gevent"],
     },
     classifiers=[
