@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 DEADLINE = 30.0
+WARM = 0.5
+"""Seconds until Hookbox has loaded what it needs later, so that no connection is charged with it."""
 
 PATIENCE = ("--webhook-queue-wait", "60", "--webhook-timeout", "60")
 """A machine that is busy with other things must not make the application look ill."""
@@ -109,6 +111,7 @@ class Workshop:
             command = [sys.executable, "-m", "hookbox", "-i", "127.0.0.1", "-p", str(port), "-L", "WARNING"]
             command += ["--cbhost", "127.0.0.1", "--cbport", str(callback), "-r", "tok", *PATIENCE, *flags]
             with started(command, port) as process:
+                time.sleep(WARM)
                 script = ["-S", CONNECT, "-W", "CONNECTED"]
                 script += ["-S", SUBSCRIBE.replace("CHANNEL", channel), "-W", '"SUBSCRIBE"']
                 body = f"security_token=tok&channel_name={channel.replace('%i', '0')}&payload=%22%m%22"

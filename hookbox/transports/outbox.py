@@ -21,6 +21,9 @@ WORTH_WAITING = 0.001
 WORTH_REMEMBERING = 8
 """Outboxes below which an audience is walked again for the next frame."""
 
+REST = 2
+"""How many times as long as a flush took the next one is delayed."""
+
 LONGEST_REST = 0.01
 """Seconds that a flush is delayed at most."""
 
@@ -121,7 +124,7 @@ class Flusher:
     """Calls `flush` once per turn of the loop on every outbox that got something.
 
     Under a stream of publications a flush of many connections is worth delaying for a moment: more leaves
-    in the same sends. So after a flush that took a while the next one waits as long again. When things are
+    in the same sends. So after a flush that took a while the next one waits twice as long. When things are
     calm, or the audience is small, nothing waits.
 
     Args:
@@ -229,7 +232,7 @@ class Flusher:
         ended = self._now()
         took = ended - began
         if took > WORTH_WAITING:
-            self._rested_at = ended + min(took, LONGEST_REST)
+            self._rested_at = ended + min(REST * took, LONGEST_REST)
 
 
 def _end(outbox: Outbox) -> None:

@@ -566,8 +566,8 @@ class Slow(Outbox):
         self.clock.advance(self.seconds)
 
 
-@pytest.mark.parametrize(("seconds", "rest"), [(0.0005, None), (0.004, 0.004), (3, LONGEST_REST)])
-def test_after_a_flush_that_took_a_while_the_next_one_waits_as_long(seconds, rest):
+@pytest.mark.parametrize(("seconds", "rest"), [(0.0005, None), (0.004, 0.008), (3, LONGEST_REST)])
+def test_after_a_flush_that_took_a_while_the_next_one_waits_twice_as_long(seconds, rest):
     clock, soon, later = ManualClock(), [], []
     flusher = Flusher(soon.append, lambda seconds, function: later.append(seconds), clock.monotonic, 10**9)
     slow = Slow(flusher)
