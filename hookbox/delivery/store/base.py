@@ -152,7 +152,7 @@ class Store(Protocol):
         """Note how an attempt ended."""
 
     def interrupted(self, now_ms: int) -> int:
-        """Schedule again what an earlier boot left in flight, with an attempt `interrupted`; says how many."""
+        """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""
 
     # looking
 
