@@ -187,7 +187,7 @@ class Store(Protocol):
     def keep_endpoint(self, endpoint: Endpoint) -> None:
         """Create an endpoint, or replace the one of that id."""
 
-    def drop_endpoint(self, endpoint: EndpointId) -> None:
+    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
         """Forget an endpoint; its unfinished deliveries are cancelled."""
 
     def change(self, deliveries: Sequence[Delivery]) -> None:
