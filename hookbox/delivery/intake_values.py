@@ -48,8 +48,13 @@ def read_number(name: str, value: JSON, low: float, high: float) -> float:
         BadRequest: it is none.
     """
     number = -1.0
-    if (isinstance(value, int | float) and not isinstance(value, bool)) or (isinstance(value, str) and _number(value)):
-        number = float(value)
+    match value:
+        case bool():
+            pass
+        case int() | float():
+            number = float(value)
+        case str() if _number(value):
+            number = float(value)
     if not low <= number <= high:
         raise BadRequest(400, f"{name} has to be a number of seconds from {low:g} to {high:g}")
     return number
