@@ -1,10 +1,12 @@
 # Everything happens in the virtual environment .venv, made on first use and again when setup.py changes.
 PYTHON ?= python3
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
+AUTOBAHN := .venv-autobahn
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench storm client manual wheel browser clean
+.PHONY: help run test check bench capacity storm autobahn fuzz client manual wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -15,17 +17,27 @@ run: $(VENV)/installed ## start the example chat and its Hookbox, and print wher
 test: $(VENV)/installed-test browser ## run all tests
 	$(BIN)/python -m pytest $(TESTS)
 
+soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+
 check: $(VENV)/installed-lint ## look at style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## measure, side by side with a floor and, where installed, nginx with nchan
-	bash bench/fanout.sh $(BIN)/hookbox
-	bash bench/webhooks.sh $(BIN)/python
-	$(BIN)/python bench/start.py
+bench: $(VENV)/installed ## measure, side by side with a floor and, where installed, nginx with nchan; ROWS="P1 P7"
+	@$(BIN)/python -m bench $(ROWS)
+
+capacity: $(VENV)/installed ## hold 15,000 WebSockets, then 2,000 comet clients, for MINUTES=5 each
+	@$(BIN)/python -m bench.capacity $(if $(MINUTES),--minutes $(MINUTES))
 
 storm: $(VENV)/installed-test ## cut 5,000 clients at once, with the application down and then slow (about two minutes)
 	$(BIN)/python tests/live/storm.py $(CLIENTS)
+
+autobahn: $(VENV)/installed-test $(AUTOBAHN)/ported ## judge the WebSocket frames by Autobahn|Testsuite (CASES='6.4.*' for some)
+	$(BIN)/python tests/autobahn/conformance.py $(CASES)
+
+fuzz: $(VENV)/installed-test ## throw mutated input at every parser and at a server (COUNT=200000 SEED=1)
+	$(BIN)/python tests/fuzz/fuzz.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 client: ## make the minified browser client from its source
 	sh hookbox/js/build.sh
@@ -48,7 +60,7 @@ browser:
 	[ "$$CI" != true ]
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(AUTOBAHN) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -66,3 +78,7 @@ $(VENV)/installed-test: setup.py | $(VENV)/bin/python
 $(VENV)/installed-lint: setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[lint]'
 	@touch $@ $(VENV)/installed
+
+$(AUTOBAHN)/ported: tests/autobahn/requirements.txt tests/autobahn/install.py tests/autobahn/port.py | $(VENV)/bin/python
+	@$(BIN)/python tests/autobahn/install.py $(AUTOBAHN) $(AUTOBAHN_PYTHON)
+	@touch $@

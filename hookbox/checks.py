@@ -133,7 +133,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _listener_problems(settings: Settings) -> Iterator[str]:
-    if settings.api_address is None:
+    if settings.fd is not None and settings.fd == settings.web_api_fd:
+        yield f"fd and web_api_fd are both {settings.fd}; each listener needs a descriptor of its own"
+    if settings.api_address is None or settings.fd is not None or settings.web_api_fd is not None:
         return
     if settings.web_api_interface == "" and settings.interface.startswith(UNIX):
         yield "web_api_port needs web_api_interface here, since the first listener is a Unix socket"

@@ -21,7 +21,10 @@ from hookbox.settings import Settings
 from hookbox.sources import Effective, Sources
 
 if TYPE_CHECKING:  # at run time only what serves waits for these
+    import socket
+
     from hookbox.log import Logs
+    from hookbox.web.inherited import DoorName
     from hookbox.webhooks.gate import Gate
 
 Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]
@@ -29,6 +32,8 @@ Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[
 OK: Final = 0
 CANNOT_START: Final = 1
 USAGE: Final = 2
+GC_THRESHOLDS: Final = (10_000, 20, 20)
+"""Less often than usual: thousands of requests are under way at once, and are no garbage yet."""
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _BANNER: Final = """\
@@ -94,20 +99,31 @@ def serve(sources: Sources, effective: Effective, gate: Gate | None = None) -> i
         The exit code.
     """
     from hookbox.log import Logs
+    from hookbox.web.inherited import inherited
 
     try:
+        sockets = inherited(effective.settings, os.environ, os.getpid())
         logs = Logs(effective.settings)
+    except ConfigError as error:
+        return _fail(str(error), USAGE)
     except OSError as error:
         return _fail(f"the log file {error.filename} cannot be opened: {error.strerror}", CANNOT_START)
     try:
-        return _run(effective, gate, _reloader(sources, logs), logs)
+        return _run(effective, gate, _reloader(sources, logs), logs, sockets)
     finally:
         logs.close()
 
 
-def _run(effective: Effective, gate: Gate | None, reload: Reload, logs: Logs) -> int:
+def _run(
+    effective: Effective,
+    gate: Gate | None,
+    reload: Reload,
+    logs: Logs,
+    sockets: dict[DoorName, socket.socket],
+) -> int:
     import logging
 
+    from hookbox.notify import Notifier
     from hookbox.server import Server
 
     logger = logging.getLogger(__name__)
@@ -115,8 +131,16 @@ def _run(effective: Effective, gate: Gate | None, reload: Reload, logs: Logs) ->
         logger.warning("%s", warning)
     _use_all_files_allowed()
     try:
-        server = Server(effective.settings, gate=gate, reload=reload, lines_dropped=lambda: logs.dropped)
+        server = Server(
+            effective.settings,
+            gate=gate,
+            reload=reload,
+            lines_dropped=lambda: logs.dropped,
+            inherited=sockets,
+            notify=Notifier(os.environ.pop("NOTIFY_SOCKET", "")),
+        )
         gc.freeze()  # no collection has to look at the code and the routes again
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
         server.run()
     except OSError as error:
@@ -190,6 +214,11 @@ def _why_not_listening(error: OSError, settings: Settings) -> str:
         errno.EADDRNOTAVAIL: "this machine has no such address; see -i (or -W)",
         errno.EACCES: "not permitted; ports below 1024 need privileges, socket files a writable directory",
     }
+    if settings.replace:
+        reasons[errno.EADDRINUSE] = (
+            "the port is in use, and not by a Hookbox of this user at this very address, the only thing "
+            "that --replace takes over; stop what uses it, or choose another with -p (or -w)"
+        )
     return f"cannot listen on {where}: {reasons.get(error.errno or 0) or error.strerror or error}"
 
 

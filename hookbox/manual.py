@@ -19,6 +19,8 @@ your application by HTTP about everything that needs a decision.
 
   hookbox --cbport 8000         serve, asking the application on port 8000
   hookbox dev                   try it without any application (not for production)
+  hookbox --cbport 8000 --replace
+                                take over from the server that runs, without anyone noticing
   hookbox --config hookbox.toml --check-config
                                 show the effective settings and where each comes from
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import resource
 import secrets
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import gevent
@@ -25,25 +25,34 @@ from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
+from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
-from hookbox.errors import LimitReached
+from hookbox.errors import CommandRefused, LimitReached
+from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
-from hookbox.webhooks.client import WebhookClient
+from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
 from hookbox.webhooks.gate import Gate
+from hookbox.webhooks.late import LateClient
 from hookbox.webhooks.resolve import Resolver
 
 if TYPE_CHECKING:
+    import socket
+
     from hookbox.settings import Settings
     from hookbox.web.http import HttpServer, Upgrade
+    from hookbox.web.inherited import DoorName
 
 logger = logging.getLogger(__name__)
 
 Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
+
+WARM_UP_SECONDS = 0.1
+"""When webhooks are made ready: after whoever waited for the port, before most have asked anything."""
 
 PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
@@ -51,9 +60,6 @@ LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
 MOST_AT_THE_DOOR = 32
 """Clients at most that are being told that there is no place for them."""
-GOODBYE_SPREAD_MS = 5000
-GOODBYE_SECONDS = 3.0
-"""How long connections may take to close after the last goodbye; comet clients fetch theirs."""
 
 
 class Checked(Protocol):
@@ -108,6 +114,8 @@ class Server:
         reload: reads the configuration anew on SIGHUP; returns the settings to go on with, the names of
             those that changed and of those that wait for a restart.
         lines_dropped: how many log lines were lost so far.
+        inherited: listening sockets that somebody else has opened.
+        notify: who wants to know how far it is.
     """
 
     def __init__(
@@ -117,8 +125,12 @@ class Server:
         gate: Gate | None = None,
         reload: Reload | None = None,
         lines_dropped: Callable[[], int] = lambda: 0,
+        inherited: Mapping[DoorName, socket.socket] = MappingProxyType({}),
+        notify: Notifier | None = None,
     ) -> None:
         self.settings = settings
+        self.inherited = inherited
+        self.notify = notify or Notifier()
         self._reload = reload
         self._lines_dropped = lines_dropped
         self.clock = SystemClock()
@@ -126,7 +138,7 @@ class Server:
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
-        self.webhooks = WebhookClient(settings, self.clock)
+        self.webhooks = LateClient(settings, self.clock)
         self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
         self.broker = MemoryBroker(self.kept, (settings.recovery_messages, settings.recovery_bytes))
         self.site = Site(
@@ -149,22 +161,48 @@ class Server:
         self.checked: dict[Checked, None] = {}
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
+        self._offer = Offer({}, self.greenlets.spawn, lambda: None)
+        self._told_to_stop = False
         self._stopped = Event()
 
     # starting
 
     def start(self) -> None:
-        """Listen, and accept connections from now on.
+        """Listen, and accept connections from now on; with `replace`, instead of the server that did.
 
         Raises:
-            OSError: an address cannot be listened on.
+            OSError: an address cannot be listened on, or the other server does not hand it over.
         """
         from hookbox.web.front import make_doors
 
-        self.doors = make_doors(self)
-        for door in self.doors:
-            door.start()
-        self.greenlets.spawn(self._pulse)
+        predecessor = self._find_predecessor()
+        try:
+            self.doors = make_doors(self, predecessor)
+            for door in self.doors:
+                door.start()
+            self.greenlets.spawn(self._pulse)
+            if predecessor is not None:
+                predecessor.dismiss()
+        finally:
+            if predecessor is not None:
+                predecessor.leave()
+        self._offer = Offer(
+            {address_of(door.socket): Listening(door.socket, door.shared) for door in self.doors},
+            self.greenlets.spawn,
+            self._hand_over,
+        )
+        self._offer.open()
+
+    def _find_predecessor(self) -> Predecessor | None:
+        if not self.settings.replace:
+            return None
+        wanted = filter(None, (self.settings.address, self.settings.api_address))
+        given = [address_of(sock) for sock in self.inherited.values()]
+        return find_predecessor(filter(None, [*given, *(address_wanted(*address) for address in wanted)]))
+
+    def _hand_over(self) -> None:
+        logger.info("another process has taken over; draining")
+        self.drain(succeeded=True)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends it at once."""
@@ -176,14 +214,18 @@ class Server:
         self.start()
         for door in self.doors:
             logger.info("Listening to hookbox on %s", door.url)
+        self.notify.ready()
+        get_hub().loop.update_now()  # it still has the time before everything was imported
+        self.greenlets.spawn_later(WARM_UP_SECONDS, self.webhooks.warm_up)
         self._stopped.wait()
 
     def _on_stop_signal(self) -> None:
-        if self.site.draining:
+        if self._told_to_stop:
             logger.warning("stopped at once, by a second signal")
             self._stopped.set()
             return
-        logger.info("draining: clients are told to come back elsewhere")
+        self._told_to_stop = True
+        logger.info("draining: clients are told to come back")
         self.greenlets.spawn(self.drain)
 
     def _on_reload_signal(self) -> None:
@@ -192,8 +234,10 @@ class Server:
 
     def _take_reload(self) -> None:
         assert self._reload is not None
+        self.notify.reloading()
         settings, _changed, _ignored = self._reload(self.settings)
         self.apply(settings)
+        self.notify.ready()
 
     def apply(self, settings: Settings) -> None:
         """Go on with other settings; what is bound at the start stays as it is."""
@@ -241,6 +285,8 @@ class Server:
         websocket.road = ClientRoad(self.site, connection)
         self.checked[websocket] = None
         gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
+        if self.site.draining:  # it came in time, and goes at once: the code tells it to come back
+            websocket.close(RESTART)
 
     def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
         try:
@@ -253,8 +299,10 @@ class Server:
         """Give a new comet session its road.
 
         Raises:
-            CommandRefused: there are too many connections.
+            CommandRefused: there are too many connections, or the server restarts.
         """
+        if self.site.draining:
+            raise CommandRefused("the server restarts", "unavailable")
         if len(self.comet) >= self.admission.limit:
             raise LimitReached("too many connections")
         connection = Connection(
@@ -293,31 +341,31 @@ class Server:
 
     # stopping
 
-    def drain(self) -> None:
-        """Stop accepting, tell clients to come back elsewhere, let what is in flight finish, then stop."""
-        self.site.draining = True
-        deadline = self.clock.monotonic() + self.settings.drain_grace
-        for door in self.doors:
-            door.begin_draining()
-        self._say_goodbye(list(self.site.hub.connections.values()))
-        patience = min(deadline, self.clock.monotonic() + GOODBYE_SECONDS)
-        while self.clock.monotonic() < patience and not all(map(_is_settled, self.checked)):
-            gevent.sleep(0.05)
-        self.webhooks.stop(max(0.0, min(5.0, deadline - self.clock.monotonic())))
-        self._stopped.set()
+    def drain(self, *, succeeded: bool = False) -> None:
+        """Stop accepting, tell clients to come back, let what is in flight finish, then stop.
 
-    def _say_goodbye(self, connections: Iterable[Connection]) -> None:
-        connections = list(connections)
-        pause = GOODBYE_SPREAD_MS / 1000 / max(len(connections), 50)
-        for connection in connections:
-            connection.transport.close(RESTART.after(random.randint(0, GOODBYE_SPREAD_MS)))
-            gevent.sleep(pause)
-        for member in list(self.checked):  # those without an accepted CONNECT
-            if isinstance(member, WebSocket | CometSession):
-                member.close(RESTART)
+        Stops accepting before it waits for anything. A second call does nothing.
+
+        Args:
+            succeeded: whether another process accepts on the same listeners already.
+        """
+        if self.site.draining:
+            return
+        drain = Drain(self, succeeded=succeeded)
+        self._offer.close()
+        drain.stop_accepting()
+        self.notify.stopping()
+        self.greenlets.spawn(self._finish, drain)
+
+    def _finish(self, drain: Drain) -> None:
+        try:
+            drain.finish()
+        finally:
+            self._stopped.set()
 
     def stop(self) -> None:
         """Stop at once, without goodbye."""
+        self._offer.close()
         for door in self.doors:
             door.stop(timeout=0)
         self.greenlets.stop(1)
@@ -371,11 +419,6 @@ def run_later(seconds: float, function: Callable[[], None]) -> None:
         function()
 
     timer.start(fire, update=True)
-
-
-def _is_settled(member: Checked) -> bool:
-    """Whether nothing of a connection has to be waited for any more."""
-    return isinstance(member, CometSession) and member.settled
 
 
 def _check(member: Checked, now: float) -> None:

@@ -129,6 +129,19 @@ class Settings:
     web_api_interface: str = _listen(
         "", "address of the second listener; default: that of the first", names=("-W",), metavar="ADDRESS"
     )
+    fd: int | None = _listen(
+        None,
+        "inherited file descriptor of a listening socket, instead of --interface and --port",
+        low=0,
+        high=2**20,
+        metavar="FD",
+    )
+    web_api_fd: int | None = _listen(
+        None, "the same for the second listener", low=0, high=2**20, metavar="FD"
+    )
+    replace: bool = _listen(
+        False, "take the listeners over from the Hookbox that has them, and end it; without one, just start"
+    )
     certfile: str = _listen("", "TLS certificate chain (PEM); needs --keyfile", metavar="FILE")
     keyfile: str = _listen("", "TLS private key (PEM); needs --certfile", metavar="FILE")
     path_prefix: str = _listen("", "serve everything below this path, e.g. /realtime", metavar="PATH")
@@ -293,7 +306,7 @@ class Settings:
     @property
     def api_address(self) -> tuple[str, int] | None:
         """Interface and port of the second listener, or None if the first serves everything."""
-        if self.web_api_port is None and not self.web_api_interface:
+        if self.web_api_port is None and not self.web_api_interface and self.web_api_fd is None:
             return None
         interface = self.web_api_interface or self.interface
         port = self.port if self.web_api_port is None else self.web_api_port

@@ -164,8 +164,12 @@ def destroy(site: Site, cause: Cause, channel: Channel) -> None:
 
 
 def destroy_if_empty(site: Site, cause: Cause, channel: Channel) -> None:
-    """End a channel that nobody is subscribed to, unless the application wants to keep it."""
+    """End a channel that nobody is subscribed to, unless the application wants to keep it.
+
+    Where somebody is about to come, it is looked at again after that (`no_longer_pending`).
+    """
     if channel.asking_destroy or not _is_unused(site, channel):
+        channel.destroy_due = bool(channel.pending)
         return
     channel.asking_destroy = True
     try:
@@ -177,6 +181,16 @@ def destroy_if_empty(site: Site, cause: Cause, channel: Channel) -> None:
         channel.asking_destroy = False
     if _is_unused(site, channel):  # somebody may have come while the application decided
         close(site, channel)
+    else:
+        channel.destroy_due = bool(channel.pending)
+
+
+def no_longer_pending(site: Site, channel: Channel, user: User) -> None:
+    """The application has decided about a user; a channel left empty meanwhile may have to go."""
+    channel.pending -= 1
+    if channel.destroy_due and not channel.pending:
+        channel.destroy_due = False
+        site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=user.speaker), channel)
 
 
 def _is_unused(site: Site, channel: Channel) -> bool:

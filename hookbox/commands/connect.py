@@ -242,6 +242,8 @@ def gone(site: Site, connection: Connection, grace: float | None = None) -> None
     user = site.hub.detach(connection)
     if user is None or user.connections:
         return
+    if seconds and site.draining:
+        return  # all clients have to go now, and come back to the next process: nobody leaves
     if seconds:
         until = site.grace_time() + seconds
         site.later.spawn_later(seconds, _leave_in_time, site, user, user.absences, until)
@@ -256,6 +258,12 @@ def _leave_in_time(site: Site, user: User, absence: int, until: float, waited: i
         site.later.spawn_later(left, _leave_in_time, site, user, absence, until, waited + 1)
     else:
         leave(site, user, absence)
+
+
+def leave_absent(site: Site) -> None:
+    """Tell of the users that are away already, without giving them more time: there will be none."""
+    for user in [user for user in site.hub.users.values() if not user.connections]:
+        leave(site, user, user.absences)
 
 
 def leave(site: Site, user: User, absence: int) -> None:

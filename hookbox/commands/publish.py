@@ -10,27 +10,27 @@ from hookbox.commands.channels import ATTEMPTS, ensure
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel, Remembered
 from hookbox.core.connection import Outbox
-from hookbox.core.names import read_channel_name
 from hookbox.core.publication import Publication
 from hookbox.core.user import User
-from hookbox.core.values import JSON, JSONObject
+from hookbox.core.values import JSON, ChannelName, JSONObject
 from hookbox.engine.base import Draft, Position
 from hookbox.errors import CommandRefused
 from hookbox.protocol.json_text import dump
 
 
-def publish(site: Site, cause: Cause, user: User, name: JSON, payload: JSON) -> Position | None:
+def publish(
+    site: Site, cause: Cause, user: User, channel_name: ChannelName, payload: JSON
+) -> Position | None:
     """Publish for a user, if the application allows it; creates the channel if need be.
 
     Returns:
         where the publication stands; None for one that went to its sender only.
 
     Raises:
-        ProtocolError, CommandRefused: a bad name, a limit, or the application said no.
+        CommandRefused: a limit, or the application said no.
         WebhookError: the application gave no usable answer.
         ConnectionGone: the client left while the application decided.
     """
-    channel_name = read_channel_name(name)
     for _ in range(ATTEMPTS):
         channel = ensure(site, cause, channel_name)
         answer: JSONObject = {}
@@ -92,7 +92,7 @@ def accept(site: Site, channel: Channel, draft: Draft, publisher: Outbox | None)
 
 
 def _to_sender(site: Site, cause: Cause, user: User, channel: Channel, draft: Draft) -> None:
-    publication = Publication(0, draft.channel, draft.payload, draft.datetime, draft.user, draft.at)
+    publication = Publication(0, *draft)
     frame = frames.publish(channel, publication)
     for connection in user.connections:
         mine = connection is cause.connection

@@ -57,7 +57,8 @@ class ClientRoad:
         connection: whose frames these are.
     """
 
-    __slots__ = ("_errors", "_lines", "_messages", "_refused_at", "_refused_since", "_site", "connection")
+    __slots__ = ("_errors", "_handled", "_lines", "_messages", "_refused_at", "_refused_since", "_site",
+                 "connection")  # fmt: skip
 
     def __init__(self, site: Site, connection: Connection) -> None:
         self._site = site
@@ -66,6 +67,7 @@ class ClientRoad:
         self._messages: Bucket | None = None
         self._errors: Bucket | None = None
         self._refused_since = self._refused_at = 0.0
+        self._handled = 0  # id of the last frame that was looked at
 
     @property
     def connected(self) -> bool:
@@ -77,6 +79,7 @@ class ClientRoad:
         if "close" in self.connection.features:
             args: JSONObject = {"code": why.code, "reason": why.reason}
             if why.client_may_return:
+                args["handled"] = self._handled
                 args["retry_ms"] = random.randint(500, 3000) if why.retry_ms is None else why.retry_ms
             self.connection.outbox.put(frame("CLOSE", args))
         if why.code == SLOW_CONSUMER.code:
@@ -109,7 +112,7 @@ class ClientRoad:
         try:
             in_time = self._in_time()
             received = read_frame(line, self._site.settings.json_depth)
-            frame_id = received.id
+            frame_id = self._handled = received.id
             if not in_time:
                 raise CommandRefused("Too many messages, slow down", "rate")
             reply = self._run(received)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields, follow
-from hookbox.commands.channels import ATTEMPTS, destroy_if_empty, ensure
+from hookbox.commands.channels import ATTEMPTS, destroy_if_empty, ensure, no_longer_pending
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection, Held
@@ -34,12 +34,23 @@ def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position 
             _again(site, cause.connection, user, channel, since)
             return
         _require_room(site, user)
-        channel = ensure(site, cause, channel_name)
-        if channel_name in user.channels:  # by another connection, while the channel was created
-            continue
-        if _decide_once(site, cause, user, channel, since):
-            return
+        made = channel_name not in site.hub.channels
+        try:
+            channel = ensure(site, cause, channel_name)
+            if channel_name in user.channels:  # by another connection, while the channel was created
+                continue
+            if _decide_once(site, cause, user, channel, since):
+                return
+        finally:
+            if made:
+                _tidy(site, user, site.hub.channels.get(channel_name))
     raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _tidy(site: Site, user: User, channel: Channel | None) -> None:
+    """A channel that came into being for a subscription that did not begin goes again."""
+    if channel is not None and not channel.subscribers:
+        site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=user.speaker), channel)
 
 
 def _require_room(site: Site, user: User) -> None:
@@ -71,7 +82,7 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
     try:
         site.subscriptions.do(flight, decide)
     finally:
-        channel.pending -= 1
+        no_longer_pending(site, channel, user)
     cause.require_open()
     if user.channels.get(channel.name) is not channel:
         return False

@@ -50,6 +50,7 @@ class Channel:
         "_audience",
         "asking_destroy",
         "changes",
+        "destroy_due",
         "history",
         "listeners",
         "name",
@@ -75,6 +76,8 @@ class Channel:
         self.pending = 0
         """Users about whom the application is being asked; an empty channel waits for them."""
         self.asking_destroy = False
+        self.destroy_due = False
+        """Whether it was left empty while somebody was pending."""
         self.changes = 0
         self.presence_text = ""
         """The subscribers' names as JSON text; empty when it has to be made anew."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hookbox.core.publication import Publication
 from hookbox.core.values import ChannelName
@@ -16,16 +15,14 @@ RECOVERY_BYTES = 512 * 1024
 """Bytes of payload that one recovery may return."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a channel's numbering stands: the last offset given, in an epoch."""
 
     epoch: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A publication before it has an offset; fields as in `Publication`."""
 
     channel: str

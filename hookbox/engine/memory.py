@@ -62,9 +62,7 @@ class MemoryBroker:
         """
         line = self._line(channel)
         line.offset += 1
-        publication = Publication(
-            line.offset, draft.channel, draft.payload, draft.datetime, draft.user, draft.at
-        )
+        publication = Publication(line.offset, *draft)
         line.kept.append(publication, *keep)
         deliver(publication)
         return publication

@@ -17,6 +17,7 @@ var hookbox = (function () {
   const HOUR = 3600000;
   const BUFFERED_AFTER = 3; // seconds without the first batch of a stream: something on the way buffers
   const SEND_TIMEOUT = 10; // seconds
+  const LAST_WORDS = 1; // seconds for the goodbye of a server whose successor answers already
   const GLUE = 60000; // characters of frames put into one comet packet; servers take 256 KiB, escaped
   const IN_FRONT = 10; // seconds of silence before a PING while somebody looks at the page, at most
   const STABLE = 10000; // milliseconds connected after which the back-off starts over
@@ -181,6 +182,7 @@ var hookbox = (function () {
     let sending = false;
     let closing = false; // no more events; what was written is still sent
     let over = false;
+    let unknown = false; // to whoever answers: nothing more can be sent, and there is nothing to take leave of
     const requests = new Set();
     let poll; // the open comet request
 
@@ -218,7 +220,7 @@ var hookbox = (function () {
     const pause = tries => new Promise(done => env.setTimeout(done, 250 * 2 ** tries));
 
     function leave() {
-      if (key) request('close', session()).catch(noop);
+      if (key && !unknown) request('close', session()).catch(noop);
     }
 
     function stop() {
@@ -243,7 +245,12 @@ var hookbox = (function () {
       while (!over && (body || outgoing.length)) {
         if (!body) body = JSON.stringify([[++sent, 0, glue()]]);
         const { status } = await ask('send', session(), body);
-        if (status === 404) key = null; // unknown session: nothing to take leave of
+        if (status === 404) unknown = true;
+        if (unknown && !closing) {
+          // A new server answers, perhaps, while the old one is still saying goodbye, and what it has handled.
+          env.setTimeout(end, LAST_WORDS * 1000);
+          return;
+        }
         if (status === 200) {
           body = tries = 0;
         } else if ((status >= 400 && status < 500 && status !== 408 && status !== 429) || ++tries > 4) {
@@ -719,31 +726,33 @@ var hookbox = (function () {
       this._opened = true;
     }
 
-    // Let go of the transport. What may be repeated goes back into the queue; the rest has an unknown outcome.
-    _release(graceful) {
+    // Let go of the transport. What may be repeated goes back into the queue: what is about channels, and what the
+    // server says it has not looked at, the frames after `handled`. The rest has an unknown outcome.
+    _release(graceful, handled) {
       const link = this._link;
-      const pending = Array.from(this._pending.values());
+      const pending = Array.from(this._pending);
+      const waiting = this._queue;
       this._stopTimers();
       this._link = null;
       this._pending.clear();
+      this._queue = [];
       this.connected = false;
       if (link && link.close) link.close(graceful);
-      const repeat = [];
-      for (const entry of pending) {
+      for (const [id, entry] of pending) {
         const known = this.subscriptions.get(entry.args.channel_name);
         if (entry.again) continue;
-        if (!aboutChannels(entry)) this._fail(entry, 'unacknowledged');
-        else if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
-        else repeat.push(entry);
+        if (entry.name === 'SUBSCRIBE' && known) entry.done(null, known);
+        else if (aboutChannels(entry) || id > handled) this._hold(entry);
+        else this._fail(entry, 'unacknowledged');
       }
-      this._queue = repeat.concat(this._queue);
+      this._queue = this._queue.concat(waiting);
     }
 
     _lost(info) {
       const link = this._link;
       const env = this._env;
       const wasConnected = this.connected;
-      this._release();
+      this._release(false, info.handled);
       if (terminal(info.code)) {
         this._finish(info);
         return;

@@ -82,10 +82,19 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _strict_decoder = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_int=_small_integer, parse_float=_finite_float
 )
+
+
+def _decode(text: str) -> Any:
+    """Decode; what has no blanks around it, as nearly everything, without looking for them."""
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _slow_decode(text: str) -> Any:

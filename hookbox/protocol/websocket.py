@@ -16,6 +16,11 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # the package was installed without a compiler
+    from websockets.utils import apply_mask
+
 from hookbox.protocol.disconnects import (
     BAD_TEXT,
     MESSAGE_TOO_BIG,
@@ -28,6 +33,11 @@ quiet = logging.getLogger("hookbox.websockets")
 quiet.addHandler(logging.NullHandler())
 quiet.propagate = False
 quiet.setLevel(logging.CRITICAL)
+
+
+FINAL_TEXT = 0x81
+MASKED = 0x80
+LENGTH_OF_16_BITS = 126
 
 
 class Event(Enum):
@@ -231,6 +241,26 @@ class Codecs:
         """Take back a codec that is between messages again."""
         if codec.max_message_size == self._max_message and codec.fragments_limit == self._max_fragments:
             self._idle.append(codec)
+
+    def read_whole(self, data: bytes) -> bytes | None:
+        """The message that `data` is, if it is one whole ASCII text frame and nothing else, as nearly always.
+
+        Returns:
+            None if a codec has to look; it judges everything that is in any way special.
+        """
+        if len(data) < 6 or data[0] != FINAL_TEXT or not data[1] & MASKED:
+            return None
+        start, size = 6, data[1] & ~MASKED
+        if size == LENGTH_OF_16_BITS:
+            start, size = 8, int.from_bytes(data[2:4], "big")
+            if size < LENGTH_OF_16_BITS:
+                return None
+        elif size > LENGTH_OF_16_BITS:
+            return None
+        if len(data) != start + size or size > self._max_message:
+            return None
+        text = apply_mask(data[start:], data[start - 4 : start])
+        return text if text.isascii() else None
 
 
 def close_frame(why: Disconnect) -> bytes:

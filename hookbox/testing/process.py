@@ -21,6 +21,8 @@ from hookbox.testing.deadline import DEADLINE
 if TYPE_CHECKING:
     from hookbox.testing.client import Client
 
+STARTING = 3 * DEADLINE
+"""Seconds: a process that starts reads many files, which on a busy machine takes its time."""
 HOOKBOX = (sys.executable, "-m", "hookbox")
 
 
@@ -57,7 +59,7 @@ class HookboxProcess:
         arguments = [*command, *_as_flags(given | flags)]
         self.process = subprocess.Popen(arguments, stdout=self._log, stderr=subprocess.STDOUT)
         try:
-            self.url = self.wait_for_log(r"Listening to hookbox on (\S+)").group(1)
+            self.url = self.wait_for_log(r"Listening to hookbox on (\S+)", STARTING).group(1)
         except RuntimeError:
             self.__exit__()
             raise
@@ -82,13 +84,13 @@ class HookboxProcess:
         with open(self._log.name, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def wait_for_log(self, pattern: str) -> re.Match[str]:
-        """Wait for a line in the server's log.
+    def wait_for_log(self, pattern: str, seconds: float = DEADLINE) -> re.Match[str]:
+        """Wait for a line in the server's log, for so many seconds at most.
 
         Raises:
             RuntimeError: it did not come, or the server has ended.
         """
-        until = time.monotonic() + DEADLINE
+        until = time.monotonic() + seconds
         while True:
             status = self.process.poll()  # before the log is read, so that no last line is missed
             if found := re.search(pattern, self.log):
@@ -97,7 +99,7 @@ class HookboxProcess:
                 why = f"the server ended with status {status}"
                 break
             if time.monotonic() > until:
-                why = f"the server runs, but {DEADLINE:g} seconds were not enough (HOOKBOX_TEST_DEADLINE)"
+                why = f"the server runs, but {seconds:g} seconds were not enough (HOOKBOX_TEST_DEADLINE)"
                 break
             time.sleep(0.01)
         raise RuntimeError(f"no log line like {pattern!r}; {why}; its log:\n{self.log or '(empty)'}")

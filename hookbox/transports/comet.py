@@ -311,6 +311,11 @@ class CometSession:
         self._forget_soon()
 
     @property
+    def busy(self) -> bool:
+        """Whether something that the client sent is being handled."""
+        return self._at_work
+
+    @property
     def settled(self) -> bool:
         """Whether it is closed and the client was told all; only a lost answer may be asked for again."""
         return self.closing is not None and self.outbox.packets.last_shown == self.outbox.packets.next_id - 1

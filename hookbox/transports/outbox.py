@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 WORTH_WAITING = 0.001
 """Seconds a flush takes before the next one is delayed at all."""
 
+WORTH_REMEMBERING = 8
+"""Outboxes below which an audience is walked again for the next frame."""
+
 LONGEST_REST = 0.01
 """Seconds that a flush is delayed at most."""
 
@@ -52,8 +55,6 @@ class Batch:
 
     def _encode(self, first_id: int) -> tuple[bytes, int]:
         following = first_id + len(self.items)
-        if following == first_id + 1 and isinstance(only := self.items[0], EncodedFrame):
-            return only.message(first_id), following
         digits = len(str(first_id))
         if len(str(following)) != digits or following > len(ID_TEXTS):
             return encode(self.items, first_id)
@@ -170,7 +171,7 @@ class Flusher:
         dirty = self._dirty
         if not dirty:
             self._schedule()
-        if type(outboxes) is tuple:
+        if type(outboxes) is tuple and len(outboxes) >= WORTH_REMEMBERING:
             self._audiences[id(outboxes)] = Audience(outboxes)
         for outbox in outboxes:
             queue = outbox.queue

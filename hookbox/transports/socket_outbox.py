@@ -20,6 +20,8 @@ RESEND_BYTES = 65_536
 BURST_BYTES = 4 * RESEND_BYTES
 """Bytes beyond which a queue of several frames leaves in pieces: what the kernel leaves over of one piece
 is this connection's own, while frames that wait are shared with all others."""
+WORTH_SHARING = 4096
+"""Bytes from which a lone frame's text is made once for all connections, instead of quickly for each."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -77,13 +79,17 @@ class SocketOutbox(Outbox):
             self.queue.clear()
             return
         queue = self.queue
-        batch = self.flusher.batch
-        if batch.items != queue:
-            batch = self.flusher.batch = Batch(queue.copy())
-        if batch.size > BURST_BYTES and len(queue) > 1:
-            self._send_in_pieces()
-            return
-        data, self.next_id = batch.encode(self.next_id)
+        if len(queue) == 1 and isinstance(only := queue[0], EncodedFrame) and only.size < WORTH_SHARING:
+            data = only.message(self.next_id)
+            self.next_id += 1
+        else:
+            batch = self.flusher.batch
+            if batch.items != queue:
+                batch = self.flusher.batch = Batch(queue.copy())
+            if batch.size > BURST_BYTES and len(queue) > 1:
+                self._send_in_pieces()
+                return
+            data, self.next_id = batch.encode(self.next_id)
         queue.clear()
         try:
             sent = self._send(data)

@@ -120,6 +120,8 @@ class WebSocket(Owner):
             return False
         now = self._heard_at = self._clock.monotonic()
         self._pinged_at = 0.0
+        if self._codec is None and (text := self._codecs.read_whole(data)) is not None:
+            return self._handle(text)
         received, echo = self._decode(data, now)
         for item in received.items:
             if item is Event.CLOSE:

@@ -29,6 +29,7 @@ Answer = Callable[[Environ], HTTPResponse]
 
 METHODS: Final = "GET, POST, OPTIONS"
 RETRY_AFTER_SECONDS: Final = "5"
+SOON: Final = "1"
 STATUS_LINES: Final = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
 
 
@@ -156,7 +157,8 @@ def _mapped(answer: Answer, environ: Environ) -> HTTPResponse:
     except NotFound:
         return reply(environ, 404, b"'Session not found'")
     except CommandRefused as refusal:
-        more = {"Retry-After": RETRY_AFTER_SECONDS, "Access-Control-Expose-Headers": "Retry-After"}
+        wait = SOON if refusal.code == "unavailable" else RETRY_AFTER_SECONDS
+        more = {"Retry-After": wait, "Access-Control-Expose-Headers": "Retry-After"}
         return reply(environ, 429 if refusal.code == "rate" else 503, f"'{refusal.code}'".encode(), more=more)
     except Exception:
         logger.exception("answering a comet request failed")

@@ -12,7 +12,6 @@ from hookbox.settings import ABOUT, Group, Settings
 from hookbox.sources import KINDS, nearest, read_value
 from hookbox.web.bodies import Given
 from hookbox.web.params import BadParameter, decode_loosely
-from hookbox.webhooks.calls import Calls
 
 CHANGEABLE: Final = tuple(
     item.name
@@ -46,6 +45,8 @@ def read_changes(settings: Settings, given: Mapping[str, JSON]) -> dict[str, Any
     Raises:
         BadParameter: naming the setting; the text never holds a secret.
     """
+    from hookbox.webhooks.calls import Calls  # only who changes settings waits for it
+
     if not given:
         raise BadParameter("no setting given; those that can be changed are " + ", ".join(CHANGEABLE))
     for name in given:

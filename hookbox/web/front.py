@@ -11,7 +11,9 @@ import bottle
 from hookbox.web.api import body_limit, make_api, serves
 from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
+from hookbox.web.handover import Listening, Predecessor, address_wanted
 from hookbox.web.http import HttpServer, Visit, WsgiApp
+from hookbox.web.inherited import DoorName
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.pages import make_pages
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 access_log = logging.getLogger("hookbox.access")
 
 
-def make_doors(server: Server) -> list[HttpServer]:
+def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServer]:
     """The HTTP servers that the settings ask for, not yet started.
+
+    Args:
+        predecessor: whose listening sockets are used where they are for the same address.
 
     Raises:
         OSError: an address cannot be listened on.
@@ -40,12 +45,25 @@ def make_doors(server: Server) -> list[HttpServer]:
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
-    if settings.api_address is None:
-        return [_door(server, settings.address, by_path(transports, pages, api), public=True)]
+    public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
+    if settings.api_address is None and DoorName.API not in server.inherited:
+        return [_door(server, public, by_path(transports, pages, api), public=True)]
+    private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
-        _door(server, settings.address, by_path(transports, pages, None), public=True),
-        _door(server, settings.api_address, by_path(None, pages, api), public=False),
+        _door(server, public, by_path(transports, pages, None), public=True),
+        _door(server, private, by_path(None, pages, api), public=False),
     ]
+
+
+def _listener(
+    server: Server, name: DoorName, address: tuple[str, int], predecessor: Predecessor | None
+) -> Listening:
+    """A door's listening socket: the one given for it, else the predecessor's, else one of its own."""
+    given = server.inherited.get(name)
+    if given is not None:
+        return Listening(given, shared=True)
+    taken = predecessor.take(address_wanted(*address)) if predecessor else None
+    return taken or Listening(listen(*address))
 
 
 def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
@@ -62,11 +80,12 @@ def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> 
     return application
 
 
-def _door(server: Server, address: tuple[str, int], app: WsgiApp, *, public: bool) -> HttpServer:
+def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) -> HttpServer:
     settings = server.settings
     return HttpServer(
-        listen(*address),
+        listener.sock,
         app,
+        shared=listener.shared,
         settings=settings,
         admission=server.admission,
         body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _socket
 import logging
+import os
 import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
@@ -82,6 +84,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         try:
             while self._handle_one():
                 self.served += 1
+                self.server.awaited.discard(self)
+                self.server.idle.add(self)
                 if self.reader.has_more:
                     gevent.sleep(BREATH)  # one client's pipeline must not keep others waiting
         except (ConnectionEnded, OSError):
@@ -97,6 +101,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         idle = settings.keepalive_idle if self.served else settings.header_deadline
         try:
             head = self._head = self.reader.head(rules.head, idle, settings.header_deadline)
+            self.server.idle.discard(self)
+            self.server.awaited.add(self)
             self._began = time.monotonic()
             self.environ = self._environ(head, rules)
             limit = self.server.body_limit(self.environ["PATH_INFO"])
@@ -114,6 +120,20 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             self.refuse(refusal)
             return False
         return self._answer(head)
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request has come and its answer has not gone."""
+        return self._head is not None
+
+    def hang_up(self) -> None:
+        """End a connection between two requests. Without TLS, a request that is here already is answered."""
+        if self.server.ssl_enabled:  # its end in the middle would be an error of the protocol
+            self.socket.close()
+            return
+        # through a twin: gevent would cancel the wait of the one who reads
+        with suppress(OSError), socket.socket(fileno=os.dup(self.socket.fileno())) as twin:
+            twin.shutdown(socket.SHUT_RD)
 
     # the request
 
@@ -155,7 +175,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def _upgrade(self, head: RequestHead) -> bool:
         check_upgrade(head)
-        self.server.admit_websocket()
         self.request_version = head.version
         self.application = None
         self.websocket = None

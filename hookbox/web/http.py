@@ -23,6 +23,7 @@ from gevent.pywsgi import WSGIServer
 from hookbox.errors import BadRequest
 from hookbox.web.admission import Admission, Refused
 from hookbox.web.handler import Handler, Visit, peer_address
+from hookbox.web.listen import BACKLOG
 from hookbox.web.origin import OriginRule, ProxyRule
 from hookbox.web.request_head import HeadLimits
 from hookbox.web.upgrade import Upgrade, is_websocket_path
@@ -70,6 +71,7 @@ class HttpServer(WSGIServer):
         on_too_large: called with the environ of a request whose body is over its limit.
         admission: counts connections and says when there are too many.
         ssl_context: for TLS.
+        shared: whether another process holds the listener, too, so that its queue goes on without this one.
     """
 
     handler_class = Handler
@@ -87,6 +89,7 @@ class HttpServer(WSGIServer):
         on_visit: Callable[[Visit], None] | None = None,
         on_too_large: Callable[[dict[str, Any]], None] = lambda environ: None,
         ssl_context: Any = None,
+        shared: bool = False,
     ) -> None:
         tls = {"ssl_context": ssl_context} if ssl_context is not None else {}
         super().__init__(
@@ -100,6 +103,11 @@ class HttpServer(WSGIServer):
         self.on_visit = on_visit
         self.on_too_large = on_too_large
         self.draining = False
+        self.shared = shared
+        self.awaited: set[Handler] = set()
+        """Connections that have not had the answer to their first request yet, or to a later one."""
+        self.idle: set[Handler] = set()
+        """Connections that were kept alive, between two requests."""
         self._date = (0, "")
         self._handed_over: set[int] = set()
         self._complained_at = -COMPLAIN_SECONDS
@@ -130,15 +138,6 @@ class HttpServer(WSGIServer):
     def is_websocket(self, path: str) -> bool:
         """Whether a path is for WebSockets alone."""
         return self.on_websocket is not None and is_websocket_path(path)
-
-    def admit_websocket(self) -> None:
-        """Look whether one more connection may stay.
-
-        Raises:
-            BadRequest: it may not.
-        """
-        if self.draining:
-            raise BadRequest(503, "server restarts", RETRY_SOON)
 
     def date(self) -> str:
         """The Date header's value, worked out once a second."""
@@ -201,9 +200,12 @@ class HttpServer(WSGIServer):
             return None
 
     def _serve(self, handler: Handler) -> None:
+        self.awaited.add(handler)
         try:
             handler.handle()
         finally:
+            self.awaited.discard(handler)
+            self.idle.discard(handler)
             if handler.socket is not None:  # a WebSocket leaves when it ends
                 self.admission.leave(handler.peer)
 
@@ -225,6 +227,27 @@ class HttpServer(WSGIServer):
             sock.close()
 
     def begin_draining(self) -> None:
-        """Take no new connections; answer those that are open once more and close them."""
+        """Take no new connections; answer those that are open once more and close them.
+
+        Who waits in the queue of the listener is let in before it closes, as closing resets them, unless
+        the queue outlives this process and somebody else will let them in.
+        """
         self.draining = True
+        if not self.shared:
+            self._accept_waiting()
         self.close()
+
+    def hang_up_idle(self) -> None:
+        """End the connections that wait between two requests, so that the next ones go to a successor."""
+        for handler in list(self.idle):
+            handler.hang_up()
+
+    def _accept_waiting(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                accepted = self.do_read()
+            except OSError:
+                return
+            if not accepted:
+                return
+            self.do_handle(*accepted)

@@ -21,20 +21,31 @@ def listen(interface: str, port: int) -> socket.socket:
     """
     if interface.startswith("unix:"):
         return _listen_unix(interface.removeprefix("unix:"))
-    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family_of(interface), socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if TCP_USER_TIMEOUT is not None:  # inherited by accepted sockets on Linux, tcp(7)
-            listener.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        tune(listener)
         listener.bind((interface, port))
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
-    listener.setblocking(False)
     return listener
+
+
+def tune(listener: socket.socket) -> None:
+    """Set what a listener needs, also one that somebody else has opened."""
+    listener.setblocking(False)
+    if listener.family == socket.AF_UNIX:
+        return
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if TCP_USER_TIMEOUT is not None:  # inherited by accepted sockets on Linux, tcp(7)
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+def family_of(interface: str) -> socket.AddressFamily:
+    """Of what kind the sockets of a TCP interface are."""
+    return socket.AF_INET6 if ":" in interface else socket.AF_INET
 
 
 def _listen_unix(path: str) -> socket.socket:

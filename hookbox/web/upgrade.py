@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ def check_upgrade(head: RequestHead) -> None:
         raise BadRequest(426, "WebSocket version 13 is spoken here", UPGRADE)
     try:
         key = base64.b64decode(headers.get("HTTP_SEC_WEBSOCKET_KEY", ""), validate=True)
-    except binascii.Error:
+    except ValueError:  # malformed, or not even ASCII
         key = b""
     if len(key) != 16:
         raise BadRequest(400, "Sec-WebSocket-Key is missing or malformed")

@@ -16,7 +16,7 @@ from requests import PreparedRequest, exceptions
 from hookbox.clock import Clock
 from hookbox.errors import NotAsked, WebhookError
 from hookbox.settings import Settings
-from hookbox.webhooks.adapter import Answer, BareSession, LeanAdapter
+from hookbox.webhooks.adapter import Answer, LeanAdapter
 from hookbox.webhooks.breaker import BreakerRules, Mode
 from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
@@ -58,7 +58,6 @@ class WebhookClient:
     def __init__(self, settings: Settings, clock: Clock, lookup: Lookup = system_lookup) -> None:
         self._clock = clock
         self._adapter = LeanAdapter(Dialer(Resolver(clock, lookup)), clock, settings.webhook_answer)
-        self._session = BareSession(self._adapter)
         self._counts: Counter[str] = Counter()
         self._keys = _unique_keys()
         self._under_way = 0
@@ -106,7 +105,7 @@ class WebhookClient:
         self._stopping = True
         if self._under_way:
             self._finished.wait(timeout)
-        self._session.close()
+        self._adapter.close()
 
     def counts(self) -> dict[str, int]:
         """Counters since the start, and how things stand now.
@@ -165,7 +164,8 @@ class WebhookClient:
             raise NotAsked(UNAVAILABLE, "not asked: its time was over")
         try:
             timeout = (settings.webhook_connect_timeout, deadline - begun)
-            response = self._session.send(request, timeout=timeout, allow_redirects=False, proxies={})
+            # past the session: it would look for redirects, hooks and cookies, of which there are none
+            response = self._adapter.send(request, timeout=timeout)
         except exceptions.InvalidHeader as error:
             raise WebhookError("failure: the question cannot be sent", str(error)) from None
         except exceptions.RequestException as error:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import select
 import ssl
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import certifi
 import gevent
 import gevent.ssl
-from gevent import socket
+from gevent import monkey, socket
 from gevent.timeout import Timeout
 
 from hookbox.clock import Clock
 from hookbox.webhooks.resolve import Address, Resolver
 
+poll = monkey.get_original("select", "poll")  # it only looks and never waits
 DEFAULT_PORTS = {"http": 80, "https": 443}
 IDLE = 3.0  # seconds an unused connection is kept: shorter than what most servers keep theirs
 SWEEP = 1.0  # seconds between two looks for those
@@ -58,14 +60,20 @@ class ConnectTimedOut(OSError):
 class Connection:
     """A connected socket that is read and written by one greenlet at a time."""
 
-    __slots__ = ("idle_since", "sock")
+    __slots__ = ("_news", "idle_since", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.idle_since = 0.0
+        self._news: Any = None
+        if not isinstance(sock, gevent.ssl.SSLSocket):  # under TLS there are records that say nothing
+            self._news = poll()
+            self._news.register(sock.fileno(), select.POLLIN)
 
     def is_quiet(self) -> bool:
         """Whether it is open and holds nothing to read, as between two exchanges it must be."""
+        if self._news is not None:
+            return not self._news.poll(0)
         self.sock.settimeout(0.0)
         try:
             self.sock.recv(1)

@@ -274,6 +274,7 @@ test('a session the server does not know any more is replaced by a new one that 
       conn.message('bob', 1);
     }
     const { query } = await server.next(way).then(exchange => (exchange.answer(404, "'Session not found'"), exchange));
+    if (way === 'send') await elapse(1000); // for the last words of the server that knew it
     await reached('waiting');
     await elapse(250);
     await server.handshake();
@@ -284,6 +285,23 @@ test('a session the server does not know any more is replaced by a new one that 
     assert.deepEqual((await server.frame('SUBSCRIBE')).since, { epoch: 'e', offset: 5 });
     conn.disconnect();
   }
+});
+
+test('what found a new server before the goodbye of the old one had come is sent to the new one', async () => {
+  const { conn, poll, log } = await connected();
+  const sent = conn.message('bob', 1);
+  const refused = await server.next('send');
+  refused.answer(404, "'Session not found'");
+  const later = conn.message('bob', 2);
+  poll.write(batch([2, 0, line(2, 'CLOSE', { code: 1012, reason: 'server restarts', retry_ms: 0, handled: 1 })]));
+  await elapse(250);
+  await server.handshake();
+  const again = await server.next('comet');
+  again.write(batch([1, 0, welcome()]));
+  await server.frame('MESSAGE');
+  again.write(batch([2, 0, line(2, 'ACK', { id: 2 })], [3, 0, line(3, 'ACK', { id: 3 })]));
+  await Promise.all([sent, later]);
+  assert.deepEqual(log.of('error'), []);
 });
 
 test('a packet missing in the sequence ends the session', async () => {

@@ -145,6 +145,33 @@ test('a publish whose answer was cut off is rejected as unacknowledged and never
   assert.deepEqual(sockets.last.names(), ['CONNECT']);
 });
 
+test('what a server that says goodbye had not looked at is sent to the next one, in order, and the rest is not', async () => {
+  const { conn, sockets, clock, server, log } = await connected();
+  const looked = conn.publish('lobby', 1);
+  const second = conn.publish('lobby', 2);
+  const third = conn.message('bob', 3);
+  const later = conn.publish('lobby', 4);
+  const handled = server.frame('PUBLISH').id - 3; // that of `looked`, which `later` is the third frame after
+  await server.say('CLOSE', { code: 1012, reason: 'server restarts', retry_ms: 10, handled });
+  assert.equal((await outcome(looked))[1].code, 'unacknowledged');
+  assert.equal(log.of('error').length, 1);
+  const away = conn.publish('lobby', 5);
+  await clock.advance(1000);
+  await sockets.last.connected();
+  assert.deepEqual(sockets.last.names(), ['CONNECT', 'PUBLISH', 'MESSAGE', 'PUBLISH', 'PUBLISH']);
+  for (let id = 2; id < 6; id++) await sockets.last.say('ACK', { id });
+  await Promise.all([second, third, later, away]);
+});
+
+test('what the next server never lets us send again is rejected as not sent', async () => {
+  const { conn, sockets, clock, server } = await connected();
+  const promise = conn.publish('lobby', 1);
+  await server.say('CLOSE', { code: 1012, reason: 'server restarts', retry_ms: 10, handled: 1 });
+  await sockets.last.drop();
+  await clock.advance(31000);
+  assert.equal((await outcome(promise))[1].code, 'not_sent');
+});
+
 test('a publish made while away is sent once there is a connection', async () => {
   const { conn, sockets, clock, server } = await connected();
   await server.drop();

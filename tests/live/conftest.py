@@ -53,6 +53,30 @@ def start(request):
         process.__exit__()
 
 
+@pytest.fixture
+def watch_over():
+    """Starts a server with settings of its own; at the end of the test its invariants must hold.
+
+    `expecting` is a pattern of the errors that the test is about.
+    """
+    from faults import Watched
+
+    started = []
+
+    def begin(*, expecting=None, **settings):
+        started.append((Watched(**settings), expecting))
+        return started[-1][0]
+
+    yield begin
+    try:
+        for hookbox, expecting in started:
+            hookbox.app.forget()
+            hookbox.assert_invariants(expected=expecting)
+    finally:
+        for hookbox, _ in started:
+            hookbox.__exit__()
+
+
 def assert_clean(process):
     """Nothing went wrong inside the server."""
     assert process.process.poll() is None, "the server ended"

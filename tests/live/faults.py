@@ -59,9 +59,12 @@ class Figures:
     users: int
     connections: int
     channels: int
+    """Those to which only has been published stay; so does one that the application keeps."""
     webhooks_out: int
     open_connections: int
     greenlets: int
+    which: str
+    """What these greenlets do, so many each."""
     files: int
     """Open file descriptors, but for the kept-alive connections to the application."""
     resident: int
@@ -76,18 +79,21 @@ class Watched(HookboxProcess):
 
     Args:
         app: as for `HookboxProcess`.
+        within: a command that runs the command that follows it, e.g. under a limit.
         flags: as for `HookboxProcess`; `leave_grace` is 0.2 unless given.
     """
 
-    def __init__(self, app=None, **flags):
+    def __init__(self, app=None, *, within=(), **flags):
         flags = {"leave_grace": 0.2, **flags}
         self._grace = float(flags["leave_grace"])
         self._proxies = []
         self._errors = []
         self._log_seen = 0
+        self._late_at = ""
         self._late = self._late_raw = 0.0
         self.control = None
-        super().__init__(app, command=(sys.executable, str(Path(__file__).with_name("watched.py"))), **flags)
+        command = (*within, sys.executable, str(Path(__file__).with_name("watched.py")))
+        super().__init__(app, command=command, **flags)
         inside = int(self.wait_for_log(r"watched on (\d+)").group(1))
         self._inside = socket.create_connection(("127.0.0.1", inside), DEADLINE)
         self._answers = self._inside.makefile("rb")
@@ -140,7 +146,9 @@ class Watched(HookboxProcess):
         """How it stands now, but for what the control client and the watching itself need."""
         inside = self._ask("trim" if trim else "report")
         self._errors += inside["errors"]
-        self._late, self._late_raw = max(self._late, inside["late"]), max(self._late_raw, inside["late_raw"])
+        if inside["late"] > self._late:
+            self._late, self._late_at = inside["late"], inside["late_at"]
+        self._late_raw = max(self._late_raw, inside["late_raw"])
         files, resident = self.files, self.resident  # before the API's connection is one more
         info = self.api("get_server_info")
         mine = 1 if self.control else 0
@@ -151,6 +159,7 @@ class Watched(HookboxProcess):
             webhooks_out=info["counts"]["webhooks_out"],
             open_connections=info["counts"]["open_connections"] - mine - 1,
             greenlets=inside["greenlets"],
+            which=inside["which"],
             files=files - info["counts"]["webhooks_connections"],
             resident=resident,
             late=self._late,
@@ -177,7 +186,8 @@ class Watched(HookboxProcess):
         figures = self._settle(lambda figures: not self._left_over(figures, more_memory))
         problems = self._left_over(figures, more_memory)
         if figures.late > late:
-            problems.append(f"the heartbeat was {figures.late * 1000:.0f} ms late by the server's own fault")
+            late_ms = round(figures.late * 1000)
+            problems.append(f"the heartbeat was {late_ms} ms late by the server's own fault, {self._late_at}")
         self._late = self._late_raw = 0.0
         problems += self._unexpected(expected)
         problems += self.control.problems()
@@ -205,7 +215,7 @@ class Watched(HookboxProcess):
         if not _is_idle(figures):
             left.append("somebody or something is left over")
         if figures.greenlets > base.greenlets + MORE_GREENLETS:
-            left.append(f"{figures.greenlets} greenlets, {base.greenlets} at the start")
+            left.append(f"{figures.greenlets} greenlets, {base.greenlets} at the start: {figures.which}")
         if figures.files > base.files + MORE_FILES:
             left.append(f"{figures.files} files open, {base.files} at the start: {self._open_files()}")
         if figures.resident > base.resident + more_memory:
@@ -249,13 +259,7 @@ class Watched(HookboxProcess):
 
 def _is_idle(figures):
     """Whether nobody is there but the control client."""
-    return not (
-        figures.users
-        or figures.connections
-        or figures.channels
-        or figures.webhooks_out
-        or figures.open_connections
-    )
+    return not (figures.users or figures.connections or figures.webhooks_out or figures.open_connections)
 
 
 class Control(threading.Thread):

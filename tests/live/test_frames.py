@@ -42,13 +42,19 @@ def served(raw):
         ),
         pytest.param(client_frame(9, b"x" * 126), 1002, id="W3-long-ping"),
         pytest.param(client_frame(8, b"\x03\xe8" + b"x" * 124), 1002, id="W3-long-close"),
+        pytest.param(text("a", fin=False) + client_frame(0, b"b", rsv=4), 1002, id="W2-rsv1-on-a-continuation"),
+        pytest.param(client_frame(9, rsv=1), 1002, id="W2-rsv3-on-a-ping"),
         pytest.param(client_frame(9, b"x", fin=False), 1002, id="W3-fragmented-ping"),
+        pytest.param(client_frame(8, b"\x03\xe8", fin=False), 1002, id="W3-fragmented-close"),
+        pytest.param(client_frame(10, b"x" * 126), 1002, id="W3-long-pong"),
         pytest.param(client_frame(10, b"x", fin=False), 1002, id="W3-fragmented-pong"),
         pytest.param(client_frame(0, b"x"), 1002, id="W4-continuation-without-start"),
         pytest.param(text("a", fin=False) + text("b"), 1002, id="W4-text-inside-message"),
         pytest.param(text("a", fin=False) + client_frame(2, b"b"), 1002, id="W4-binary-inside-message"),
         pytest.param(text("hello", form=16), 1002, id="W5-126-for-5"),
         pytest.param(text("x" * 500, form=64), 1002, id="W5-127-for-500"),
+        pytest.param(client_frame(9, b"hi", form=16), 1002, id="W5-126-for-2-on-a-ping"),
+        pytest.param(text("x" * 65_535, form=64)[:10], 1002, id="W5-127-for-65535"),
         pytest.param(b"\x81\xff" + (2**63 + 5).to_bytes(8, "big"), 1002, id="W5-bit-63"),
         pytest.param(client_frame(1, length=LIMIT + 1), 1009, id="W6-limit+1"),
         pytest.param(client_frame(1, length=2**33), 1009, id="W6-8GiB"),
@@ -92,6 +98,31 @@ def test_a_bad_frame_is_answered_by_this_code(raw, frames, code):
     before, got, _ = raw.ending()
     assert got == code
     assert before == []
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
+def test_W12_a_close_is_echoed_with_its_reason(raw, code):
+    reason = "x" * 121 + "é"
+    raw.send(close(code, reason.encode()))
+    assert raw.ending() == ([], code, reason)
+
+
+@pytest.mark.parametrize(
+    ("fragments", "certain_at"),
+    [
+        pytest.param([b"a", b"\xff", b"b"], 1, id="W10-ff"),
+        pytest.param([b"\xf4", b"\x90", b"\x80\x80"], 1, id="W10-f4-90"),
+        pytest.param([b"\xed", b"\xa0", b"\x80"], 1, id="W10-surrogate"),
+        pytest.param([b"a\xc3", b"b", b""], 1, id="W10-c3-not-continued"),
+    ],
+)
+def test_bad_text_is_told_at_the_fragment_where_it_becomes_certain(raw, fragments, certain_at):
+    for at, payload in enumerate(fragments[: certain_at + 1]):
+        raw.send(client_frame(0 if at else 1, payload, fin=False))
+        if at < certain_at:  # a ping is still answered
+            raw.send(client_frame(9, b"well"))
+            assert raw.next() == (10, b"well")
+    assert raw.ending()[:2] == ([], 1007)
 
 
 def test_W6_announcing_much_costs_no_memory(hookbox, watch):
@@ -253,6 +284,16 @@ def test_W17_a_client_that_goes_leaves_nothing_behind(hookbox, watch):
     for raw in raws[::3]:
         assert raw.eof_within(5)
         raw.socket.close()
+
+
+def test_W17_one_that_says_nothing_after_the_upgrade_leaves_nothing_behind(hookbox, watch):
+    baseline = watch.sockets
+    silent, cut = Raw(hookbox.port), Raw(hookbox.port)
+    silent.socket.shutdown(socket.SHUT_WR)
+    cut.reset()
+    assert silent.eof_within(5)
+    silent.socket.close()
+    eventually(lambda: watch.sockets <= baseline, what="sockets are left over")
 
 
 def test_W17_a_reset_while_the_application_decides_leaves_nothing_behind(hookbox, application, watch):

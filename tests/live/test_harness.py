@@ -37,7 +37,7 @@ def test_a_client_that_stays_is_seen(watched, monkeypatch):
 def test_sockets_that_stay_are_seen(watched, monkeypatch):
     monkeypatch.setattr("faults.WITHIN", 0.3)
     silent = [socket.create_connection(("127.0.0.1", watched.port)) for _ in range(3)]
-    with pytest.raises(AssertionError, match=r"greenlets, \d+ at the start\n\d+ files open"):
+    with pytest.raises(AssertionError, match=r"greenlets, \d+ at the start.*\n\d+ files open"):
         watched.assert_invariants()
     for sock in silent:
         sock.close()
@@ -57,7 +57,7 @@ def test_a_control_client_that_is_cut_is_seen(monkeypatch):
     [
         pytest.param("sum(range(20_000_000))", "late by the server's own fault", id="computes"),
         pytest.param(
-            "from gevent import monkey; monkey.get_original('time', 'sleep')(0.3)",
+            "from gevent import monkey; monkey.get_original('time', 'sleep')(1)",
             "late by the server's own fault",
             id="blocks",
         ),
@@ -75,7 +75,7 @@ def test_a_control_client_that_is_cut_is_seen(monkeypatch):
             "import sys; sys.kept = [b'x' * (4096 + n) for n in range(4000)]", "MiB more", id="keeps"
         ),
         pytest.param(
-            "import sys, gevent; sys.kept = [gevent.spawn(gevent.sleep, 60) for _ in range(3)]",
+            "import sys, gevent; sys.kept = [gevent.spawn(gevent.sleep, 60) for _ in range(3)]; gevent.sleep(0.01)",
             "greenlets",
             id="spawns",
         ),

@@ -139,6 +139,10 @@ MALFORMED = {
     "H13-key-missing": (upgrade(drop=("Sec-WebSocket-Key",)), 400),
     "H13-key-not-base64": (upgrade("Sec-WebSocket-Key: ?????", drop=("Sec-WebSocket-Key",)), 400),
     "H13-key-not-16-bytes": (upgrade("Sec-WebSocket-Key: YWJj", drop=("Sec-WebSocket-Key",)), 400),
+    "H13-key-not-ascii": (
+        upgrade("Sec-WebSocket-Key: " + KEY[:5] + "\xe0" + KEY[6:], drop=("Sec-WebSocket-Key",)),
+        400,
+    ),
     "H13-key-twice": (upgrade(f"Sec-WebSocket-Key: {KEY}"), 400),
     "H13-http-1.0": (upgrade(version="HTTP/1.0"), 400),
     "H13-post": (upgrade("Content-Length: 0", method="POST"), 400),

@@ -8,8 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from conftest import Watch, eventually
-from raw import CONNECT, Raw, line, text
+from raw import Raw, line, text
 
 from hookbox.testing import ApiRefused, Client, HookboxProcess, Reply
 
@@ -634,67 +633,7 @@ def test_cookies_never_cross_users(hookbox, application):
         assert asked.headers["cookie"] == f"user={user}; session={user}; seen={user}"
 
 
-# readers that do not read
-
-
-def test_F13_one_that_does_not_read_delays_nobody_and_costs_little(hookbox, application):
-    application.allow("create_channel", moderated=False)
-    watch = Watch(hookbox)
-    readers = hookbox.subscribed("slow", "r1", "r2")
-    with Raw(
-        hookbox.port, CONNECT + line(2, "SUBSCRIBE", channel_name="slow"), receive_buffer=4096
-    ) as stalled:
-        eventually(lambda: "ann" in str(hookbox.api("get_channel_info", channel_name="slow")))
-        publisher = hookbox.connect("publisher")
-        filler = "x" * 32_000
-        before = watch.resident
-        for n in range(300):
-            publisher.publish("slow", [n, filler])
-            for reader in readers:
-                assert reader.expect("PUBLISH", offset=n + 1)["payload"][0] == n
-        assert watch.resident < before + 8 * 1024 * 1024
-        assert hookbox.api("get_server_info")["counts"]["slow_consumers"] == 1
-        names, code, reason = [], None, ""
-        with suppress(EOFError, ConnectionError):
-            frames, code, reason = stalled.ending()
-            names = [json.loads(payload) for _, payload in frames]
-        if code is not None:
-            assert (code, reason) == (4001, "reads too slowly")
-            got = [args["offset"] for _, name, args in names if name == "PUBLISH"]
-            assert got == list(range(1, len(got) + 1)), "what came came in order, and whole"
-
-
-def test_F14_one_that_stalls_and_resumes_below_the_limit_misses_nothing(hookbox, application):
-    application.allow("create_channel", moderated=False)
-    with Raw(
-        hookbox.port, CONNECT + line(2, "SUBSCRIBE", channel_name="pause"), receive_buffer=4096
-    ) as reader:
-        assert reader.next_line()[1] == "CONNECTED"
-        assert reader.next_line()[1] == "SUBSCRIBE"
-        publisher = hookbox.connect("publisher", features=["ack"])
-        filler = "x" * 20_000
-        for n in range(1, 41):
-            publisher.publish("pause", [n, filler])
-            publisher.skip_to("ACK", offset=n)
-        for n in range(1, 41):
-            assert reader.next_line()[2]["offset"] == n
-
-
-def test_one_that_takes_no_byte_for_long_is_dropped(start):
-    hookbox = start(write_stall=0.5, outbox_bytes=100_000_000, client_rate=10_000, client_burst=10_000)
-    hookbox.app.allow("create_channel", moderated=False)
-    watch = Watch(hookbox)
-    with Raw(
-        hookbox.port, CONNECT + line(2, "SUBSCRIBE", channel_name="stall"), receive_buffer=4096
-    ) as stalled:
-        assert stalled.next_line()[1] == "CONNECTED"
-        assert stalled.next_line()[1] == "SUBSCRIBE"
-        sockets = watch.sockets
-        publisher = hookbox.connect("publisher", features=["ack"])
-        for n in range(1, 301):
-            publisher.publish("stall", "x" * 32_000)
-            publisher.skip_to("ACK", offset=n)
-        eventually(lambda: watch.sockets == sockets, 5)
+# the server's end
 
 
 def test_a_client_is_told_to_come_back_when_the_server_ends(hookbox):

@@ -4,10 +4,10 @@ Who connects to that port (it is in the log, `watched on PORT`) sends a line of 
 `report`, what happened since the last report; `trim`, the same after unused memory was given back; `run`, what
 `code` left in `result`. Only `faults.py` does.
 
-A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it
-late too. So two things are held against the loop only: the time in which its thread used the processor; and, where
-a native thread that sleeps as long was about on time, all of it. Thus both a function that computes and one that
-blocks are seen, and a process that had to wait for its turn is not.
+A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it late
+too, which is not the server's fault. So the time that its threads were ready and waited for a processor, which the
+kernel tells (`schedstat`), is taken off; and the work that came in meanwhile and is done after it in one go, by how
+busy the loop has been lately. Where the kernel does not tell, only the time counts that the loop's thread computed.
 """
 
 from hookbox.__main__ import main  # isort: skip - patches everything, so it comes first
@@ -16,10 +16,13 @@ import ctypes
 import gc
 import json
 import logging
+import os
 import sys
 import time
 import traceback
+from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 from gevent import monkey
@@ -27,44 +30,78 @@ from gevent.server import StreamServer
 from greenlet import greenlet
 
 BEAT = 0.01
-ON_TIME = 0.2
-"""The share of the loop's lateness that the witness may be late by and still be on time."""
+SUSPICIOUS = 0.05
+"""Seconds after which it is noted what the loop is at."""
+REMEMBERED = 2.0
+"""Seconds over which it is averaged how busy the loop is."""
 
 native_sleep = monkey.get_original("time", "sleep")
+get_native_ident = monkey.get_original("_thread", "get_ident")
+get_native_id = monkey.get_original("_thread", "get_native_id")
 start_native_thread = monkey.get_original("_thread", "start_new_thread")
 
 
 class Witness:
-    """How late a native thread was in all."""
+    """A native thread that looks at what the loop is at while it is late."""
 
     def __init__(self):
-        self._total = 0.0
-        self._slept_at = time.monotonic()
+        self.beat_at = time.monotonic()
+        """When the loop's heart last beat; it says so."""
+        self.seen = []
+        """What the loop was at, look after look, since it is late."""
+        self._loop = get_native_ident()
         start_native_thread(self._watch, ())
 
     @property
-    def late(self):
-        return self._total + max(0.0, time.monotonic() - self._slept_at - BEAT)
+    def looks(self):
+        """The places that the loop was seen at most often."""
+        most = Counter(self.seen).most_common(3)
+        return f"{len(self.seen)} looks" + "".join(f"; {count} times at\n{stack}" for stack, count in most)
 
     def _watch(self):
         while True:
-            self._slept_at = time.monotonic()
             native_sleep(BEAT)
-            self._total += max(0.0, time.monotonic() - self._slept_at - BEAT)
+            if time.monotonic() - self.beat_at > SUSPICIOUS:
+                self.seen.append("".join(traceback.format_stack(sys._current_frames()[self._loop], limit=8)))
+
+
+class Processor:
+    """What this process gets of the processors."""
+
+    TASKS = Path("/proc/self/task")
+
+    def __init__(self):
+        self.tells = self._read(str(get_native_id()))[0] > 0
+
+    def _read(self, task):
+        try:
+            return [int(field) / 1e9 for field in (self.TASKS / task / "schedstat").read_text().split()[:2]]
+        except OSError:  # not told, or the thread has ended
+            return [0.0, 0.0]
+
+    @property
+    def waited(self):
+        """Seconds in all that its threads were ready and had to wait, 0 where the kernel does not tell.
+
+        All its threads, because another may wait for a processor while it holds the lock that the loop needs.
+        """
+        return sum(self._read(task)[1] for task in os.listdir(self.TASKS)) if self.tells else 0.0
 
 
 class Heartbeat:
-    """How late the loop was at worst, and when that was."""
+    """How late the loop was at worst, when that was, and what it was at."""
 
     def __init__(self):
         self._witness = Witness()
+        self._processor = Processor()
+        self._busy = 0.0
         self._excused = self._excused_cpu = 0.0
         self.begin()
 
     def begin(self):
         """Forget what was."""
         self.worst = self.worst_raw = 0.0
-        self.at = ""
+        self.where = ""
 
     @contextmanager
     def excused(self):
@@ -76,16 +113,28 @@ class Heartbeat:
 
     def run(self):
         while True:
-            began, used, others = time.monotonic(), time.thread_time(), self._witness.late
+            began, used, waited = time.monotonic(), time.thread_time(), self._processor.waited
+            self._witness.beat_at = began
+            self._witness.seen.clear()
             self._excused = self._excused_cpu = 0.0
             gevent.sleep(BEAT)
-            raw = time.monotonic() - began - BEAT - self._excused
-            computed = time.thread_time() - used - self._excused_cpu
-            witness = self._witness.late - others
-            own = raw if witness < raw * ON_TIME else min(raw, computed)
-            self.worst_raw = max(self.worst_raw, raw)
-            if own > self.worst:
-                self.worst, self.at = own, time.strftime("%H:%M:%S")
+            took = time.monotonic() - began - self._excused
+            self._note(took, time.thread_time() - used - self._excused_cpu, self._processor.waited - waited)
+
+    def _note(self, took, computed, waited):
+        raw = took - BEAT
+        others = (
+            waited * (1 + min(1.0, 2 * self._busy)) if self._processor.tells else max(0.0, raw - computed)
+        )
+        own = raw - others
+        self._busy += (computed / took - self._busy) * min(1.0, took / REMEMBERED)
+        self.worst_raw = max(self.worst_raw, raw)
+        if own > self.worst:
+            self.worst = own
+            self.where = (
+                f"at {time.strftime('%H:%M:%S')}; of {raw * 1000:.0f} ms it computed {computed * 1000:.0f} and "
+                f"waited for a processor {waited * 1000:.0f}; {self._busy:.0%} busy; {self._witness.looks}"
+            )
 
 
 class Errors(logging.Handler):
@@ -106,19 +155,34 @@ errors = Errors()
 
 
 def report():
-    """What happened since the last report, and how things stand."""
+    """What happened since the last report, and how things stand.
+
+    Greenlets count once they have begun. One that waits for its time, such as to tell the application once more
+    what it has not taken yet, may have to do so for long.
+    """
     with heartbeat.excused():
-        greenlets = sum(isinstance(thing, greenlet) and not thing.dead for thing in gc.get_objects())
+        greenlets = [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and _has_begun(thing)]
+        which = Counter(map(_job, greenlets))
     told = {
         "late": heartbeat.worst,
         "late_raw": heartbeat.worst_raw,
-        "late_at": heartbeat.at,
+        "late_at": heartbeat.where,
         "errors": errors.texts,
-        "greenlets": greenlets,
+        "greenlets": len(greenlets),
+        "which": str(dict(which)),
     }
     errors.texts = []
     heartbeat.begin()
     return told
+
+
+def _has_begun(thing):
+    return greenlet.__bool__(thing)  # gevent's own are true as soon as they are to be started some day
+
+
+def _job(thing):
+    """What a greenlet is there for, about."""
+    return getattr(getattr(thing, "_run", None), "__qualname__", type(thing).__name__)
 
 
 def trim():

@@ -122,13 +122,15 @@ class House:
     """Everything between bytes and bytes.
 
     Args:
+        gate: the application; None gives one that answers as told.
+        later: what runs things later; None gives one that goes by the house's clock.
         settings: by name.
     """
 
-    def __init__(self, **settings):
+    def __init__(self, *, gate=None, later=None, **settings):
         self.clock = ManualClock()
-        self.gate = ScriptedGate()
-        self.later = Turned(self.clock)
+        self.gate = gate or ScriptedGate()
+        self.later = later or Turned(self.clock)
         chosen = Settings(**settings)
         kept = Budget(chosen.history_total_bytes, chosen.history_bytes, chosen.history_messages)
         self.site = Site(

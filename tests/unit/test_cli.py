@@ -193,7 +193,7 @@ def test_check_config_prints_a_file_that_means_the_same(tmp_path, capsys, monkey
     file.write_text(out)
     again = check_config(f"--config {file}", {}, capsys, monkeypatch)
     assert tomllib.loads(again) == tomllib.loads(out)
-    assert tomllib.loads(out).keys() == ABOUT.keys() - {"config", "web_api_port"}
+    assert tomllib.loads(out).keys() == ABOUT.keys() - {"config", "web_api_port", "fd", "web_api_fd"}
 
 
 def test_check_config_masks_secrets_A13(capsys, monkeypatch):

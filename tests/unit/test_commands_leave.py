@@ -1,5 +1,7 @@
 """Users that go, connections that are ended, channels that are destroyed."""
 
+import json
+
 import gevent
 import pytest
 from parts import NOW, position
@@ -146,10 +148,39 @@ def test_A10_a_connection_ended_by_the_application_gets_nothing_more(house):
 def test_a_goodbye_says_when_to_return(house):
     client = house.connected("ann", features=["close"])
     client.close(RESTART.after(1234))
-    assert client.answer().args == {"code": 1012, "reason": "server restarts", "retry_ms": 1234}
+    assert client.answer().args == {"code": 1012, "reason": "server restarts", "retry_ms": 1234, "handled": 1}
     plain = house.connected("bob")
     plain.close(RESTART)
     assert plain.take() == []
+
+
+def test_a_goodbye_names_the_last_frame_that_was_looked_at_and_none_behind_it_has_an_effect(house):
+    ann, bob = house.subscribed("lobby", "ann", "bob", features=["close", "ack"])
+    ann.take()
+    go = house.gate.think("publish")
+    lines = [[7, "PUBLISH", {"channel_name": "lobby", "payload": "1"}], [8, "PUBLISH", {"channel_name": "lobby"}]]
+    gevent.spawn(ann.feed, b"".join(json.dumps(line).encode() + b"\r\n" for line in lines))
+    house.settle()
+    ann.close(RESTART)
+    assert ann.answer().args["handled"] == 7
+    go.set()
+    house.settle()
+    assert len(house.gate.questions("publish")) == 1
+    assert bob.take() == []
+
+
+def test_F30_who_was_away_when_the_server_begins_to_end_is_told_of_at_once_and_who_has_to_go_then_is_not(house):
+    house.gate.allow("create_channel", presenceful=True)
+    ann, bob, eve = house.subscribed("lobby", "ann", "bob", "eve")
+    ann.leave()
+    house.site.draining = True
+    connect.leave_absent(house.site)
+    bob.close(RESTART)
+    eve.leave()
+    house.settle()
+    house.advance(60)
+    assert [question.fields["name"] for question in house.gate.questions("disconnect")] == ["ann"]
+    assert [question.fields["user"] for question in house.gate.questions("unsubscribe")] == ["ann"]
 
 
 # destroying

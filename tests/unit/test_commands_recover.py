@@ -232,3 +232,11 @@ def test_without_the_feature_a_position_means_nothing(house):
     ann = house.connected("ann")
     ann.send("SUBSCRIBE", channel_name="lobby", since={"epoch": "x", "offset": 0})
     assert "recovered" not in ann.answer().args
+
+
+def test_a_ping_is_answered_whether_or_not_the_feature_was_asked_for(house):
+    for features in (None, [], ["ping"]):
+        args = {} if features is None else {"features": features}
+        client = house.connected("ann", **args)
+        sent = client.send("PING")
+        assert (client.answer().name, sent) == ("PONG", 2)

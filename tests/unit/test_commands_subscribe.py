@@ -6,7 +6,7 @@ from parts import NOW, House, errors, position
 
 from hookbox.commands import channels
 from hookbox.errors import WebhookError
-from hookbox.webhooks.gate import Refuse
+from hookbox.webhooks.gate import Allow, Refuse
 
 # SUBSCRIBE
 
@@ -253,6 +253,30 @@ def test_a_user_that_went_and_came_back_while_it_was_decided_has_one_identity(ho
     assert house.hub.channels["lobby"].subscribers == {"ann": house.hub.users["ann"]}
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before-it-is-asked", "while-it-is-asked"])
+def test_a_channel_left_while_somebody_is_refused_is_destroyed_after_that(house, late):
+    ann = house.subscribed("lobby", "ann")
+    bob = house.connected("bob")
+    destroying = house.gate.think("destroy_channel") if late else None
+    deciding = house.gate.think("subscribe", user="bob")
+    house.gate.answer("subscribe", lambda question: Refuse("no"))
+    if late:
+        ann.send("UNSUBSCRIBE", channel_name="lobby")
+        house.settle()
+        waiting = bob.sending("SUBSCRIBE", channel_name="lobby")
+        destroying.set()
+    else:
+        waiting = bob.sending("SUBSCRIBE", channel_name="lobby")
+        ann.send("UNSUBSCRIBE", channel_name="lobby")
+    house.settle()
+    assert "lobby" in house.hub.channels, "somebody is about to come"
+    deciding.set()
+    waiting.join()
+    house.settle()
+    assert errors(bob.take()) == ["denied"]
+    assert house.hub.channels == {}
+
+
 def test_a_channel_destroyed_while_a_subscription_is_decided_is_created_anew(house):
     client = house.connected("ann")
     go = house.gate.think("subscribe")
@@ -415,3 +439,49 @@ def test_the_application_is_asked_as_the_options_say(house, options, asked):
     assert client.names() == ["SUBSCRIBE", "PUBLISH", "UNSUBSCRIBE"]
     house.settle()
     assert [q.action for q in house.gate.asked] == ["connect", "create_channel", *asked, "destroy_channel"]
+
+
+@pytest.mark.parametrize("decision", ["create_channel", "subscribe"])
+@pytest.mark.parametrize("answer", [Allow({}), Refuse("no"), WebhookError("down")], ids=["yes", "no", "none"])
+def test_F11_a_channel_made_for_somebody_who_went_meanwhile_does_not_stay(decision, answer):
+    house = House(leave_grace=0)
+    ann = house.connected("ann")
+    go = house.gate.think(decision)
+    house.gate.answer("subscribe", answer)
+    ann.sending("SUBSCRIBE", channel_name="lobby")
+    ann.leave()
+    house.settle()
+    go.set()
+    house.settle()
+    assert (house.hub.users, house.hub.channels) == ({}, {})
+
+
+def test_F11_a_channel_that_others_want_too_stays():
+    house = House(leave_grace=0)
+    ann, bob = house.connected("ann", "bob")
+    go = house.gate.think("subscribe", channel_name="lobby", destination="lobby", user="ann")
+    ann.sending("SUBSCRIBE", channel_name="lobby")
+    ann.leave()
+    bob.send("SUBSCRIBE", channel_name="lobby")
+    go.set()
+    house.settle()
+    assert list(house.hub.channels["lobby"].subscribers) == ["bob"]
+    assert house.gate.questions("destroy_channel") == []
+
+
+def test_a_channel_made_for_somebody_who_is_refused_does_not_stay(house):
+    ann = house.connected("ann")
+    house.gate.refuse("subscribe")
+    ann.send("SUBSCRIBE", channel_name="lobby")
+    house.settle()
+    assert house.hub.channels == {}
+    assert len(house.gate.questions("destroy_channel", channel_name="lobby")) == 1
+
+
+def test_a_channel_that_was_there_before_stays_when_somebody_is_refused(house):
+    channels.create(house.site, house.from_app(), "lobby", {})
+    ann = house.connected("ann")
+    house.gate.refuse("subscribe")
+    ann.send("SUBSCRIBE", channel_name="lobby")
+    house.settle()
+    assert list(house.hub.channels) == ["lobby"]

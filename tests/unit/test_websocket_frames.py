@@ -382,6 +382,46 @@ def test_a_codec_that_saw_the_end_is_not_reused(ending):
     assert not codec.reusable or received.fault is not None
 
 
+# the short cut
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 1000])
+def test_one_whole_text_frame_needs_no_codec(size):
+    assert Codecs(1000, 10).read_whole(text(b"x" * size)) == b"x" * size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        text(b"hello")[:-1],
+        text(b"hello") + b"x",
+        text(b"hello") * 2,
+        text(b"hello", mask=None),
+        text(b"hello", fin=False),
+        text(b"hello", rsv=4),
+        text(b"hello", form=16),
+        text(b"x" * 126, form=64),
+        text(b"x" * 119, form=64),  # as long as a frame of 127 bytes would be
+        text(b"x" * 1001),
+        text("é".encode()),
+        text(b"\xff"),
+        client_frame(2, b"hello"),
+        client_frame(9, b"hello"),
+        close(1000),
+    ],
+)
+def test_everything_else_is_left_to_a_codec(data):
+    assert Codecs(1000, 10).read_whole(data) is None
+
+
+@given(st.binary(max_size=20), st.sampled_from([b"", text(b"hello"), text(b"x" * 126)]), st.integers(0, 12))
+def test_the_short_cut_never_differs_from_a_codec(junk, frame, at):
+    data = frame[:at] + junk + frame[at:]
+    whole = Codecs(1000, 10).read_whole(data)
+    assert whole is None or judged(data, max_message=1000) == ([whole], b"", None)
+
+
 # writing
 
 

@@ -1,0 +1,1 @@
+"""Measuring Hookbox side by side with others: `make bench` and `make capacity`."""
