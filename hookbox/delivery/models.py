@@ -196,7 +196,12 @@ class Endpoint:
         rate: starts and seconds, (0, 0) for any.
         retry, timeout, errback: as in `Wishes`, for all its deliveries.
         state: `enabled`, `paused` or `disabled`.
+        state_reason: why it is not enabled; empty otherwise.
+        changed_ms: when `state` became what it is; 0 for never.
+        paused_until_ms: when it may be tried again, as it asked itself.
         first_failure_ms: since when every delivery fails, 0 while they succeed.
+        first_failed: the delivery that failed then.
+        failures: attempts that failed since then.
     """
 
     id: EndpointId
@@ -216,5 +221,13 @@ class Endpoint:
     redirects_succeed: bool = False
     state: str = "enabled"
     state_reason: str = ""
+    changed_ms: int = 0
+    paused_until_ms: int = 0
     first_failure_ms: int = 0
+    first_failed: str = ""
     failures: int = 0
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is sent to it."""
+        return self.state == "enabled"

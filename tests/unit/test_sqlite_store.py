@@ -11,11 +11,9 @@ import pytest
 from store_values import NOW, attempt, delivery, endpoint, entry, message
 
 from hookbox.delivery.models import State, Wishes
-from hookbox.delivery.store.base import Entry, Finished, Remembered, Search
+from hookbox.delivery.store.base import FIRST, Entry, Finished, Remembered, Search
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.errors import DeliveryStoreError, QueueFull
-
-NOBODY = frozenset()
 
 
 @pytest.fixture
@@ -52,7 +50,7 @@ def test_what_was_accepted_is_there_again_after_a_restart(store, open_store):
     store = open_store()
     assert store.message(full.id) == full
     assert store.delivery(owed.id) == owed
-    assert store.due(NOW, 10, NOBODY) == [owed]
+    assert store.due(NOW, 10) == [owed]
 
 
 def test_an_entry_is_kept_whole_or_not_at_all(store):
@@ -75,32 +73,75 @@ def test_what_is_due_comes_in_order(store):
     store.accept(entry(1, late))
     store.accept(entry(3, second))
     store.accept(entry(2, early))
-    assert store.due(NOW - 1, 10, NOBODY) == []
-    assert store.due(NOW + 1, 10, NOBODY) == [early, second]
-    assert store.due(NOW + 2, 2, frozenset({early.id})) == [second, late]
+    assert store.due(NOW - 1, 10) == []
+    assert sorted(store.due(NOW + 1, 10), key=lambda owed: owed.seq) == [early, second]
+    assert store.due(NOW + 2, 10)[-1] == late
+
+
+def test_what_is_due_can_be_read_in_pages(store):
+    all_of_it = [delivery(1) for _ in range(5)]
+    store.accept(entry(1, *all_of_it))
+    read, place = [], FIRST
+    while page := store.due(NOW, 2, place):
+        read += page
+        place = (page[-1].due_ms, page[-1].id)
+    assert read == sorted(all_of_it, key=lambda owed: owed.id)
+
+
+def test_what_is_owed_to_an_endpoint_comes_by_number_whatever_is_due(store):
+    ours = endpoint()
+    store.keep_endpoint(ours)
+    third = delivery(3, NOW, endpoint=ours.id, state=State.WAITING)
+    first = delivery(1, NOW + 9, endpoint=ours.id)
+    second = delivery(2, NOW, endpoint=ours.id, state=State.WAITING)
+    for owed in (third, first, second, delivery(4), delivery(5, endpoint=ours.id, state=State.HELD)):
+        store.accept(entry(owed.seq, owed))
+    assert store.owed(ours.id, 10) == [first, second, third]
+    assert store.owed(ours.id, 1, first.seq) == [second]
+
+
+def test_R15_what_is_owed_to_an_endpoint_is_held_while_it_is_not_enabled(store):
+    ours = endpoint()
+    store.keep_endpoint(ours)
+    owed, waiting = delivery(1, endpoint=ours.id), delivery(2, endpoint=ours.id, state=State.WAITING)
+    busy, done = delivery(3, endpoint=ours.id), delivery(4, endpoint=ours.id, state=State.DEAD, done_ms=NOW)
+    for each in (owed, waiting, busy, done, delivery(5)):
+        store.accept(entry(each.seq, each))
+    store.begin(busy.id, busy.due_ms)
+    store.keep_endpoint(replace(ours, state="disabled"), [entry(6)])
+    states = [store.delivery(each.id).state for each in (owed, waiting, busy, done)]
+    assert states == [State.HELD, State.HELD, State.IN_FLIGHT, State.DEAD]
+    assert {each.seq for each in store.due(NOW, 10)} == {5, 6}
+    store.keep_endpoint(ours)
+    assert [each.state for each in store.owed(ours.id, 10)] == [State.SCHEDULED, State.SCHEDULED]
+    store.keep_endpoint(replace(ours, state="paused"))
+    store.keep_endpoint(replace(ours, ordered=True))
+    assert [each.state for each in store.owed(ours.id, 10)] == [State.WAITING, State.WAITING]
 
 
 def test_an_attempt_is_written_before_and_after(store):
     owed = delivery(1)
     store.accept(entry(1, owed))
-    assert store.begin(owed.id).body == b"hello"
+    assert store.begin(owed.id, owed.due_ms - 1) is None, "it is due at another time now"
+    begun = store.begin(owed.id, owed.due_ms)
+    assert (begun.delivery.id, begun.message.body) == (owed.id, b"hello")
     assert store.delivery(owed.id).state is State.IN_FLIGHT
-    with pytest.raises(DeliveryStoreError, match="cannot be begun"):
-        store.begin(owed.id)
+    assert store.begin(owed.id, owed.due_ms) is None, "an attempt is under way"
     tried = attempt(request=(("A", "b"),), response=(("C", "d"), ("C", "e")), body=b"\xff", detail="why")
     store.finish(Finished(replace(owed, attempts=1, failures=1, due_ms=NOW + 5000, last_status=500), tried))
     assert store.attempts(owed.id) == [tried]
-    assert store.due(NOW + 5000, 1, NOBODY)[0].failures == 1
+    assert store.due(NOW + 5000, 1)[0].failures == 1
     done = replace(owed, state=State.SUCCEEDED, attempts=2, done_ms=NOW)
     store.finish(Finished(done, attempt(2, "ok")))
-    assert store.due(NOW + 5000, 1, NOBODY) == []
+    assert store.due(NOW + 5000, 1) == []
+    assert store.begin(owed.id, done.due_ms) is None, "it is over"
     assert [a.outcome for a in store.attempts(owed.id)] == ["http_500", "ok"]
 
 
 def test_B07_state_attempt_and_notice_are_one_transaction(store):
     owed = delivery(1)
     store.accept(entry(1, owed))
-    store.begin(owed.id)
+    store.begin(owed.id, owed.due_ms)
     dead = replace(owed, state=State.DEAD, reason="exhausted", attempts=1, done_ms=NOW)
     with pytest.raises(DeliveryStoreError):
         store.finish(Finished(dead, attempt(), (entry(1),)))  # a number that was given already
@@ -108,19 +149,19 @@ def test_B07_state_attempt_and_notice_are_one_transaction(store):
     assert store.attempts(owed.id) == []
     store.finish(Finished(dead, attempt(), (entry(2),)))
     assert store.delivery(owed.id) == dead
-    assert len(store.due(NOW, 10, NOBODY)) == 1
+    assert len(store.due(NOW, 10)) == 1
 
 
 def test_P02_what_a_crash_interrupted_is_due_again_and_says_so(store, open_store):
     owed = delivery(1)
     store.accept(entry(1, owed))
-    store.begin(owed.id)
+    store.begin(owed.id, owed.due_ms)
     assert store.interrupted(NOW + 9) == 0, "by this start it may still end"
     store.close()
     store = open_store()
     assert store.boot == 2
     assert store.interrupted(NOW + 9) == 1
-    (again,) = store.due(NOW + 9, 10, NOBODY)
+    (again,) = store.due(NOW + 9, 10)
     assert (again.id, again.attempts, again.failures) == (owed.id, 1, 0)
     assert [a.outcome for a in store.attempts(owed.id)] == ["interrupted"]
 
@@ -130,8 +171,8 @@ def test_D14_more_than_the_limit_is_not_accepted_and_held_ones_do_not_count(open
     store.accept(entry(1, delivery(1), delivery(1, state=State.HELD), delivery(1)))
     with pytest.raises(QueueFull, match="2 deliveries are unfinished"):
         store.accept(entry(2))
-    first = store.due(NOW, 1, NOBODY)[0]
-    store.begin(first.id)
+    first = store.due(NOW, 1)[0]
+    store.begin(first.id, first.due_ms)
     store.finish(Finished(replace(first, state=State.SUCCEEDED, done_ms=NOW), attempt()))
     store.accept(entry(2))
     with pytest.raises(QueueFull):
@@ -155,10 +196,10 @@ def test_P09_when_there_is_no_space_nothing_is_accepted_and_work_goes_on(open_st
         for seq in range(1, 100):
             store.accept(Entry(message(seq, body=b"x" * 10_000), (delivery(seq),)))
             accepted.append(seq)
-    (first,) = store.due(NOW, 1, NOBODY)
-    store.begin(first.id)
+    (first,) = store.due(NOW, 1)
+    store.begin(first.id, first.due_ms)
     store.finish(Finished(replace(first, state=State.SUCCEEDED, done_ms=NOW), attempt()))
-    assert len(store.due(NOW, 100, NOBODY)) == len(accepted) - 1
+    assert len(store.due(NOW, 100)) == len(accepted) - 1
     assert store.tidy(NOW + 1, 0, 0) == 1
     store.accept(Entry(message(1000, body=b"x" * 1000), ()))
 
@@ -302,7 +343,7 @@ os.kill(os.getpid(), 9)
 """
     crashed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert crashed.stdout.split()[-1] == "50", crashed.stderr
-    assert len(open_store().due(NOW, 100, NOBODY)) == 50
+    assert len(open_store().due(NOW, 100)) == 50
 
 
 def test_a_folder_that_does_not_exist_is_told(tmp_path):
@@ -313,5 +354,5 @@ def test_a_folder_that_does_not_exist_is_told(tmp_path):
 def test_in_memory_it_works_the_same():
     store = SqliteStore(":memory:")
     store.accept(entry(1))
-    assert len(store.due(NOW, 10, NOBODY)) == 1
+    assert len(store.due(NOW, 10)) == 1
     store.close()

@@ -24,6 +24,12 @@ from hookbox.delivery.models import (
 PAGE = 200
 """Rows that one call reads at most."""
 
+Place = tuple[int, str]
+"""Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
+
+FIRST: Place = (-1, "")
+"""Before every delivery."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -55,6 +61,19 @@ class Entry:
     deliveries: tuple[Delivery, ...] = ()
     rest_after: EndpointId | None = None
     remembered: Remembered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that may be made.
+
+    Args:
+        delivery: as it stands, in flight.
+        message: what is sent.
+    """
+
+    delivery: Delivery
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +161,21 @@ class Store(Protocol):
 
     # delivering
 
-    def due(self, until_ms: int, limit: int, skip: frozenset[DeliveryId]) -> list[Delivery]:
-        """Scheduled deliveries due until then, but for those in `skip`; earliest first, then by `seq`."""
+    def due(self, until_ms: int, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled deliveries due until then, earliest first, behind a place."""
 
-    def begin(self, delivery: DeliveryId) -> Message:
-        """Note that an attempt begins, by this boot; returns what to send."""
+    def owed(self, endpoint: EndpointId, limit: int, after_seq: int = 0) -> list[Delivery]:
+        """Scheduled and waiting deliveries of an endpoint, by `seq`."""
+
+    def begin(self, delivery: DeliveryId, due_ms: int) -> Begun | None:
+        """Note that an attempt begins, by this boot.
+
+        Returns:
+            what to send; None if there is no such delivery any more, scheduled or waiting and due then.
+        """
 
     def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended."""
+        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
 
     def interrupted(self, now_ms: int) -> int:
         """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""
@@ -184,8 +210,11 @@ class Store(Protocol):
     def endpoints(self) -> list[Endpoint]:
         """All endpoints."""
 
-    def keep_endpoint(self, endpoint: Endpoint) -> None:
-        """Create an endpoint, or replace the one of that id."""
+    def keep_endpoint(self, endpoint: Endpoint, notices: Sequence[Entry] = ()) -> None:
+        """Create an endpoint, or replace the one of that id.
+
+        What is owed to it becomes held if it is not enabled, and is released if it is.
+        """
 
     def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
         """Forget an endpoint; its unfinished deliveries are cancelled."""

@@ -19,7 +19,17 @@ from hookbox.delivery.models import (
     Trigger,
 )
 from hookbox.delivery.store import rows, tables
-from hookbox.delivery.store.base import PAGE, Entry, Finished, Remembered, Search, Standing
+from hookbox.delivery.store.base import (
+    FIRST,
+    PAGE,
+    Begun,
+    Entry,
+    Finished,
+    Place,
+    Remembered,
+    Search,
+    Standing,
+)
 from hookbox.delivery.store.file import CLEAN, IN_USE, connect, lock
 from hookbox.delivery.store.schema import set_up
 from hookbox.delivery.store.thread import StoreThread
@@ -156,42 +166,45 @@ class SqliteStore:
 
     # delivering
 
-    def due(self, until_ms: int, limit: int, skip: frozenset[DeliveryId]) -> list[Delivery]:
-        """Scheduled deliveries due until then, but for those in `skip`; earliest first, then by `seq`."""
+    def due(self, until_ms: int, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled deliveries due until then, earliest first, behind a place."""
         wanted = (
             f"SELECT {rows.DELIVERY} FROM deliveries WHERE state = 'scheduled' AND due_ms <= ? "
-            "ORDER BY due_ms, seq LIMIT ?"
+            "AND (due_ms, id) > (?, ?) ORDER BY due_ms, id LIMIT ?"
+        )
+        return self._all(wanted, (until_ms, *after, min(limit, PAGE)), rows.read_delivery)
+
+    def owed(self, endpoint: EndpointId, limit: int, after_seq: int = 0) -> list[Delivery]:
+        """Scheduled and waiting deliveries of an endpoint, by `seq`."""
+        wanted = (
+            f"SELECT {rows.DELIVERY} FROM deliveries WHERE endpoint = ? AND seq > ? "
+            "AND state IN ('scheduled', 'waiting') ORDER BY seq LIMIT ?"
+        )
+        return self._all(wanted, (endpoint, after_seq, min(limit, PAGE)), rows.read_delivery)
+
+    def begin(self, delivery: DeliveryId, due_ms: int) -> Begun | None:
+        """Note that an attempt begins, by this boot.
+
+        Returns:
+            what to send; None if there is no such delivery any more, scheduled or waiting and due then.
+        """
+        taken = (
+            "UPDATE deliveries SET state = 'in_flight', boot = ? WHERE id = ? AND due_ms = ? "
+            f"AND state IN ('scheduled', 'waiting') RETURNING {rows.DELIVERY}"
         )
 
-        def work(db: sqlite3.Connection) -> list[Delivery]:
-            found = db.execute(wanted, (until_ms, min(limit, PAGE) + len(skip)))
-            return [rows.read_delivery(row) for row in found if row[0] not in skip][:limit]
+        def work(db: sqlite3.Connection) -> tuple[rows.Row, rows.Row] | None:
+            row = db.execute(taken, (self.boot, delivery, due_ms)).fetchone()
+            if row is None:
+                return None
+            wanted = f"SELECT {rows.MESSAGE} FROM messages WHERE seq = ?"
+            return row, db.execute(wanted, (row[1],)).fetchone()
 
-        return self._thread.call(work)
-
-    def begin(self, delivery: DeliveryId) -> Message:
-        """Note that an attempt begins, by this boot; returns what to send.
-
-        Raises:
-            DeliveryStoreError: one is under way, or there is no such delivery.
-        """
-
-        def work(db: sqlite3.Connection) -> Message:
-            begun = db.execute(
-                "UPDATE deliveries SET state = 'in_flight', boot = ? "
-                "WHERE id = ? AND state != 'in_flight' RETURNING seq",
-                (self.boot, delivery),
-            ).fetchone()
-            if begun is None:
-                raise DeliveryStoreError(f"delivery {delivery} cannot be begun now")
-            return rows.read_message(
-                db.execute(f"SELECT {rows.MESSAGE} FROM messages WHERE seq = ?", begun).fetchone()
-            )
-
-        return self._thread.call(work)
+        found = self._thread.call(work)
+        return None if found is None else Begun(rows.read_delivery(found[0]), rows.read_message(found[1]))
 
     def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended."""
+        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
         self._write(lambda db: self._finish(db, finished))
 
     def _finish(self, db: sqlite3.Connection, finished: Finished) -> None:
@@ -199,8 +212,11 @@ class SqliteStore:
             tables.insert_attempt(db, finished.delivery.id, finished.attempt)
         self._replace(db, finished.delivery)
         if finished.endpoint is not None:
-            tables.keep_endpoint(db, finished.endpoint)
-        for notice in finished.notices:
+            self._keep_endpoint(db, finished.endpoint)
+        self._insert_all(db, finished.notices)
+
+    def _insert_all(self, db: sqlite3.Connection, notices: Sequence[Entry]) -> None:
+        for notice in notices:
             tables.insert(db, notice)  # owed in any case, however much is owed already
             self._unfinished = self._count(db) + len(notice.deliveries)
 
@@ -298,9 +314,22 @@ class SqliteStore:
         """All endpoints."""
         return self._all(f"SELECT {rows.ENDPOINT} FROM endpoints ORDER BY id", (), rows.read_endpoint)
 
-    def keep_endpoint(self, endpoint: Endpoint) -> None:
-        """Create an endpoint, or replace the one of that id."""
-        self._thread.call(lambda db: tables.keep_endpoint(db, endpoint))
+    def keep_endpoint(self, endpoint: Endpoint, notices: Sequence[Entry] = ()) -> None:
+        """Create an endpoint, or replace the one of that id.
+
+        What is owed to it becomes held if it is not enabled, and is released if it is.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            self._keep_endpoint(db, endpoint)
+            self._insert_all(db, notices)
+
+        self._write(work)
+
+    def _keep_endpoint(self, db: sqlite3.Connection, endpoint: Endpoint) -> None:
+        tables.keep_endpoint(db, endpoint)
+        if tables.hold_or_release(db, endpoint):
+            self._unfinished = None
 
     def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
         """Forget an endpoint; its unfinished deliveries are cancelled."""

@@ -46,6 +46,17 @@ def keep_endpoint(db: sqlite3.Connection, endpoint: Endpoint) -> None:
     )
 
 
+def hold_or_release(db: sqlite3.Connection, endpoint: Endpoint) -> int:
+    """Bring what is owed to an endpoint into line with its state; says how many deliveries changed."""
+    if endpoint.enabled:
+        change = "SET state = ? WHERE endpoint = ? AND state = 'held'"
+        state = "waiting" if endpoint.ordered else "scheduled"
+    else:
+        change = "SET state = ? WHERE endpoint = ? AND state IN ('scheduled', 'waiting')"
+        state = "held"
+    return db.execute(f"UPDATE deliveries {change}", (state, endpoint.id)).rowcount
+
+
 def conditions(search: Search) -> tuple[list[str], list[object]]:
     """What a search asks for: conditions, and their values in order."""
     pairs: list[tuple[str, object]] = [
