@@ -97,7 +97,7 @@ def test_what_is_owed_to_an_endpoint_comes_by_number_whatever_is_due(store):
     for owed in (third, first, second, delivery(4), delivery(5, endpoint=ours.id, state=State.HELD)):
         store.accept(entry(owed.seq, owed))
     assert store.owed(ours.id, 10) == [first, second, third]
-    assert store.owed(ours.id, 1, first.seq) == [second]
+    assert store.owed(ours.id, 1, (first.seq, first.id)) == [second]
 
 
 def test_R15_what_is_owed_to_an_endpoint_is_held_while_it_is_not_enabled(store):

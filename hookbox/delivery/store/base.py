@@ -164,8 +164,8 @@ class Store(Protocol):
     def due(self, until_ms: int, limit: int, after: Place = FIRST) -> list[Delivery]:
         """Scheduled deliveries due until then, earliest first, behind a place."""
 
-    def owed(self, endpoint: EndpointId, limit: int, after_seq: int = 0) -> list[Delivery]:
-        """Scheduled and waiting deliveries of an endpoint, by `seq`."""
+    def owed(self, endpoint: EndpointId, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled and waiting deliveries of an endpoint by `seq`, behind that `seq` and `id`."""
 
     def begin(self, delivery: DeliveryId, due_ms: int) -> Begun | None:
         """Note that an attempt begins, by this boot.

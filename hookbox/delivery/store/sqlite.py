@@ -174,13 +174,13 @@ class SqliteStore:
         )
         return self._all(wanted, (until_ms, *after, min(limit, PAGE)), rows.read_delivery)
 
-    def owed(self, endpoint: EndpointId, limit: int, after_seq: int = 0) -> list[Delivery]:
-        """Scheduled and waiting deliveries of an endpoint, by `seq`."""
+    def owed(self, endpoint: EndpointId, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled and waiting deliveries of an endpoint by `seq`, behind that `seq` and `id`."""
         wanted = (
-            f"SELECT {rows.DELIVERY} FROM deliveries WHERE endpoint = ? AND seq > ? "
-            "AND state IN ('scheduled', 'waiting') ORDER BY seq LIMIT ?"
+            f"SELECT {rows.DELIVERY} FROM deliveries WHERE endpoint = ? AND (seq, id) > (?, ?) "
+            "AND state IN ('scheduled', 'waiting') ORDER BY seq, id LIMIT ?"
         )
-        return self._all(wanted, (endpoint, after_seq, min(limit, PAGE)), rows.read_delivery)
+        return self._all(wanted, (endpoint, *after, min(limit, PAGE)), rows.read_delivery)
 
     def begin(self, delivery: DeliveryId, due_ms: int) -> Begun | None:
         """Note that an attempt begins, by this boot.
