@@ -171,9 +171,7 @@ class Attempts:
             changed = stands != endpoint
             told_about = self._change(endpoint, stands, now_ms) if changed else []
         delivery = self._next(before, judgement, sent.status, now_ms)
-        attempt = as_attempt(
-            delivery.attempts, ticket.trigger, start_ms, sent, judgement.outcome, headers
-        )
+        attempt = as_attempt(delivery.attempts, ticket.trigger, start_ms, sent, judgement.outcome, headers)
         told = self._terms.told(before, now_ms)
         told_about = notices.of_delivery(before, delivery, begun.message, told, attempt, sent) + told_about
         return Ending(delivery, attempt, told_about, changed)

@@ -44,9 +44,7 @@ def headers_of(
     return (*((name, value) for name, value in own.items() if value and name.lower() not in taken), *given)
 
 
-def secrets_of(
-    delivery: Delivery, endpoint: Endpoint | None, default: str, now_ms: int
-) -> tuple[str, ...]:
+def secrets_of(delivery: Delivery, endpoint: Endpoint | None, default: str, now_ms: int) -> tuple[str, ...]:
     """The secrets that sign a delivery: an endpoint's own that are still valid, or those of the dispatch.
 
     Args:

@@ -1,14 +1,10 @@
-"""Delivers what is owed: when it is due, in turn, again if it failed, and to its end.
-
-Everything scheduled up to a horizon is known in memory, so nothing is asked of the store until that moves on.
-What changes in the store meanwhile is told here, or found out when an attempt is to begin.
-"""
+"""Delivers what is owed: when it is due, in turn, again if it failed, and to its end."""
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,30 +13,22 @@ from gevent.pool import Group
 
 from hookbox.clock import Clock
 from hookbox.delivery import health, notices
+from hookbox.delivery.agenda import Agenda
 from hookbox.delivery.attempts import Attempts, Interrupted, Sends
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import FIRST, PAGE, Entry, Finished, Place, Store
+from hookbox.delivery.store.base import Entry, Finished, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 
 logger = logging.getLogger(__name__)
 
-HORIZON: Final = 60.0
-"""Seconds for which what is due is known in advance ..."""
-READ_EVERY: Final = 30.0
-"""... and after which that is renewed."""
-SPREAD: Final = 60.0
-STARTS_PER_SECOND: Final = 50
-"""After a restart: what is overdue begins over so many seconds at most, or so fast."""
 LAST_WRITES: Final = 5.0
 """Seconds that writing down what was interrupted may take."""
 SHORTEST_WAIT: Final = 0.001
-LAST: Final = "\U0010ffff"
-OWED: Final = (State.SCHEDULED, State.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +87,8 @@ class Worker:
         self._lanes = Lanes(self._terms.lane_rules, chance)
         self._ledger = Ledger(numbers, self._stopping, wait)
         self._attempts = Attempts(store, sender, clock, self._terms, self._lanes, self._ledger, chance)
+        self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
-        self._released: set[EndpointId] = set()
-        self._horizon_ms = -1
-        self._place: Place = FIRST
-        self._read_at = 0.0
 
     # life
 
@@ -118,12 +103,7 @@ class Worker:
         if interrupted:
             logger.warning("%s deliveries were interrupted and are tried again", interrupted)
         self._terms.learn(self._store.endpoints())
-        for endpoint in self._terms.endpoints.values():
-            if endpoint.ordered or endpoint.paused_until_ms > now_ms:
-                lane = self._lanes.lane(endpoint.id)
-                lane.paused_until = self._at(endpoint.paused_until_ms)
-                self._lanes.open(lane)
-        self._take_up()
+        self._agenda.take_up()
         self._group.spawn(self._plan)
 
     def stop(self, grace_seconds: float) -> None:
@@ -143,9 +123,7 @@ class Worker:
 
     def wake(self, delivery: Delivery) -> None:
         """A delivery was accepted. Has to be called for each one after the store has it; does not block."""
-        if self._horizon_ms < 0 or self._stopping.is_set():
-            return  # it is read from the store, now or at the next start
-        if self._learn(delivery):
+        if self._agenda.learn(delivery):
             self._bell.set()
 
     def retry_now(self, delivery: DeliveryId, reset: bool = False) -> None:
@@ -162,7 +140,6 @@ class Worker:
         found = self._find(delivery)
         if self._is_in_flight(found):
             raise CommandRefused("an attempt is under way", "in_flight")
-        self._lanes.remove(delivery)
         now_ms = self._now_ms()
         due_ms = now_ms - (now_ms == found.due_ms)  # another one, so that what is planned for it is void
         again = replace(
@@ -173,9 +150,9 @@ class Worker:
             done_ms=0,
             failures=0 if reset else found.failures,
         )
-        self._store.change([again])
-        self._learn(again, Trigger.MANUAL)
+        self._agenda.learn(again, Trigger.MANUAL)  # before the store has it, which asks what to begin later
         self._bell.set()
+        self._store.change([again])
 
     def cancel(self, delivery: DeliveryId) -> bool:
         """Give a delivery up. An attempt under way ends as it ends, but there is no other. Blocks shortly.
@@ -215,18 +192,17 @@ class Worker:
         told = notices.of_endpoint(type, endpoint, self._terms.told_of(endpoint, now_ms)) if type else []
         entries = self._ledger.entries(told, now_ms)
         self._terms.learn([endpoint])
-        self._lanes.renew(endpoint.id).paused_until = self._at(endpoint.paused_until_ms)
+        self._agenda.renew(endpoint)
         try:
             self._store.keep_endpoint(endpoint, entries)
         except DeliveryStoreError:
+            del self._terms.endpoints[endpoint.id]
             if before is not None:
                 self._terms.learn([before])
-                self._lanes.renew(endpoint.id)
-                self._released.add(endpoint.id)
+                self._agenda.renew(before)
             raise
         self._wake_all(entries)
-        if endpoint.enabled and not endpoint.ordered:
-            self._released.add(endpoint.id)
+        self._agenda.renew(endpoint)
         self._bell.set()
 
     def endpoint_dropped(self, endpoint: EndpointId) -> None:
@@ -271,18 +247,14 @@ class Worker:
 
     def _round(self) -> float:
         """Start what may start; returns after how many seconds to look again if nothing happens."""
-        if self._clock.monotonic() >= self._read_at:
-            self._read_due()
-        while self._released:
-            self._read_released(next(iter(self._released)))
+        self._agenda.read()
         expired = self._lanes.expired(self._clock.monotonic())
         if expired:
             self._group.spawn(self._expire, expired)
         self._start()
-        while self._lanes.hungry:
-            self._read_ordered(EndpointId(next(iter(self._lanes.hungry))))
+        while self._agenda.read_ordered():
             self._start()
-        at = min(self._read_at, self._lanes.next_expiry())
+        at = min(self._agenda.read_at, self._lanes.next_expiry())
         if not self._full:
             at = min(at, self._lanes.next_at())
         return max(at - self._clock.monotonic(), SHORTEST_WAIT)
@@ -317,16 +289,15 @@ class Worker:
 
     def _follow(self, finished: Finished) -> None:
         """Know what was written down."""
-        if finished.delivery.state in OWED:
-            self._learn(finished.delivery)
+        self._agenda.learn(finished.delivery)
         self._wake_all(finished.notices)
         self._bell.set()
 
     def _look_again(self, delivery: DeliveryId) -> None:
         """It was changed since it was planned."""
         found = self._ledger.patiently(lambda: self._store.delivery(delivery))
-        if found is not None and found.state in OWED:
-            self._learn(found)
+        if found is not None:
+            self._agenda.learn(found)
 
     def _expire(self, tickets: Sequence[Ticket]) -> None:
         try:
@@ -336,28 +307,6 @@ class Worker:
                     self._follow(finished)
         except Stopped:
             pass
-
-    # what is known
-
-    def _learn(self, delivery: Delivery, trigger: Trigger = Trigger.SCHEDULE) -> bool:
-        """Know of a delivery if it is due soon; says whether it is."""
-        if delivery.state not in OWED:
-            return False
-        endpoint = self._terms.endpoint(delivery)
-        soon = delivery.due_ms <= self._horizon_ms or trigger is Trigger.MANUAL
-        if not soon and (endpoint is None or not endpoint.ordered):
-            return False
-        return self._lanes.add(self._ticket(delivery, trigger))
-
-    def _ticket(self, delivery: Delivery, trigger: Trigger = Trigger.SCHEDULE) -> Ticket:
-        expires_at = self._at(self._terms.expires_ms(delivery))
-        lane = self._terms.lane(delivery)
-        at = self._at(delivery.due_ms)
-        return Ticket(delivery.id, delivery.seq, lane, delivery.due_ms, at, expires_at, trigger)
-
-    def _at(self, time_ms: int) -> float:
-        """A stored time on the steady clock."""
-        return self._clock.monotonic() + (time_ms / 1000 - self._clock.now())
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
@@ -375,55 +324,6 @@ class Worker:
 
     def _is_in_flight(self, delivery: Delivery) -> bool:
         return delivery.state is State.IN_FLIGHT or delivery.id in self._in_flight
-
-    # reading
-
-    def _take_up(self) -> None:
-        """Know of everything that is due at the start; what is overdue does not begin all at once."""
-        now_ms = self._now_ms()
-        found = [delivery for page in self._due_pages() for delivery in page]
-        overdue = sum(delivery.due_ms <= now_ms for delivery in found)
-        apart = min(SPREAD, overdue / STARTS_PER_SECOND) / max(overdue, 1)
-        for n, delivery in enumerate(found):
-            ticket = self._ticket(delivery)
-            if n < overdue:
-                ticket.at = self._clock.monotonic() + n * apart
-            self._lanes.add(ticket)
-
-    def _read_due(self) -> None:
-        """Know of everything that is due up to the next horizon."""
-        for page in self._due_pages():
-            for delivery in page:
-                self._learn(delivery)
-
-    def _due_pages(self) -> Iterator[list[Delivery]]:
-        until_ms = max(self._horizon_ms, self._now_ms() + round(HORIZON * 1000))
-        self._horizon_ms = until_ms  # from here on whoever has something new due until then tells it
-        while self._place < (until_ms, LAST):
-            page = self._store.due(until_ms, PAGE, self._place)
-            yield page
-            self._place = (page[-1].due_ms, page[-1].id) if len(page) == PAGE else (until_ms, LAST)
-        self._read_at = self._clock.monotonic() + READ_EVERY
-
-    def _read_ordered(self, endpoint: EndpointId) -> None:
-        """Know of the next deliveries of an ordered endpoint."""
-        self._lanes.reading(endpoint)
-        try:
-            page = self._store.owed(endpoint, PAGE)
-        except DeliveryStoreError:
-            self._lanes.renew(endpoint)
-            raise
-        self._lanes.fill(endpoint, list(map(self._ticket, page)), len(page) == PAGE)
-
-    def _read_released(self, endpoint: EndpointId) -> None:
-        """Know of what is owed to an endpoint that goes by other rules now."""
-        place, page = FIRST, self._store.owed(endpoint, PAGE)
-        while page:
-            for delivery in page:
-                self._learn(delivery)
-            place = (page[-1].seq, page[-1].id)
-            page = self._store.owed(endpoint, PAGE, place) if len(page) == PAGE else []
-        self._released.discard(endpoint)
 
 
 def _change_of(before: Endpoint | None, now: Endpoint) -> str:

@@ -170,7 +170,7 @@ class PostOffice:
 
     @property
     def now_ms(self):
-        return round(self.clock.now() * 1000)
+        return int(self.clock.now() * 1000)
 
     def endpoint(self, name="ep_1", **about):
         made = endpoint(name, **{"url": URL, "created_ms": self.now_ms, **about})
@@ -189,7 +189,9 @@ class PostOffice:
             if to and not self.worker.endpoint(to.id).enabled:
                 state = State.HELD
             owed.append(
-                replace(made, wishes=replace(made.wishes, **wishes), endpoint=to.id if to else None, state=state)
+                replace(
+                    made, wishes=replace(made.wishes, **wishes), endpoint=to.id if to else None, state=state
+                )
             )
         self.store.accept(Entry(told, tuple(owed)))
         if self.worker is not None:

@@ -12,7 +12,7 @@ from store_values import NOW
 from hookbox.delivery.models import DeliveryId, Source
 from hookbox.delivery.schedule import DEFAULT
 from hookbox.delivery.sender import Sent
-from hookbox.errors import CommandRefused, NotFound
+from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 from hookbox.webhooks.signing import verify
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -753,3 +753,35 @@ def test_it_counts_what_it_did(office):
     assert counts.attempts == {"http_500": 1, "ok": 1}
     assert counts.ended == {"succeeded": 1}
     assert (counts.in_flight, counts.waiting, counts.refusals) == (0, 0, 0)
+
+
+def test_B02_an_operator_who_tries_the_head_of_an_ordered_endpoint_keeps_the_order(office):
+    ours = office.endpoint(ordered=True, retry=(1000.0,) * 3)
+    office.receivers.answers(URL, 500, 500, 200)
+    names = [office.accepted(to=ours, body=b"%d" % n) for n in range(3)]
+    office.worker.retry_now(names[0])
+    office.settle()
+    assert office.receivers.bodies == [b"0", b"0"]
+    office.worker.retry_now(names[0])
+    office.settle()
+    assert office.receivers.bodies == [b"0", b"0", b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("call", ["change", "keep_endpoint", "drop_endpoint"])
+def test_what_an_operator_wants_is_refused_if_the_store_refuses(office, call):
+    ours = office.endpoint()
+    name = office.accepted(to=ours, delay=30)
+    office.store.refuses.add(call)
+    with pytest.raises(DeliveryStoreError):
+        match call:
+            case "change":
+                office.worker.retry_now(name)
+            case "keep_endpoint":
+                office.worker.endpoint_changed(replace(ours, state="paused"))
+            case "drop_endpoint":
+                office.worker.endpoint_dropped(ours.id)
+    office.settle()
+    assert office.receivers.sent == []
+    office.store.refuses.clear()
+    office.advance(31)
+    assert office.state(name) == "succeeded"
