@@ -104,7 +104,7 @@ class Lanes:
         lane = self.lane(key)
         for ticket in tickets:
             self.add(ticket)
-        if more:
+        if more and lane.rules.ordered:  # it was when the reading began
             lane.more, lane.read_to = True, tickets[-1].seq
             if lane.waiting > len(tickets):
                 late = [t.id for t in self._known.values() if t.lane == key and t.seq > lane.read_to]
