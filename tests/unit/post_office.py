@@ -225,6 +225,7 @@ class PostOffice:
     def pass_(self, seconds):
         """Let time pass from one appointment to the next."""
         end = self.clock.monotonic() + seconds
+        self.settle()
         while self.turning.next_at < end:
             self.advance(max(self.turning.next_at - self.clock.monotonic(), 0) + 1e-6)
         self.advance(max(end - self.clock.monotonic(), 0))
