@@ -20,7 +20,7 @@ from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import Entry, Finished, Store
+from hookbox.delivery.store.base import Begun, Entry, Finished, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LAST_WRITES: Final = 5.0
 """Seconds that writing down what was interrupted may take."""
+CANCELLED_WITHIN: Final = 1.0
+"""Seconds that an operator waits at most; a store that refuses is asked further nevertheless."""
 SHORTEST_WAIT: Final = 0.001
 
 
@@ -176,7 +178,7 @@ class Worker:
         begun = self._store.begin(delivery, found.due_ms)
         if begun is None:
             return self.cancel(delivery)  # it was changed at this moment
-        self._follow(self._attempts.end(begun, State.CANCELLED, "operator"))
+        self._group.spawn(self._end, begun).join(timeout=CANCELLED_WITHIN)
         return True
 
     def endpoint_changed(self, endpoint: Endpoint) -> None:
@@ -298,6 +300,12 @@ class Worker:
         found = self._ledger.patiently(lambda: self._store.delivery(delivery))
         if found is not None:
             self._agenda.learn(found)
+
+    def _end(self, begun: Begun) -> None:
+        try:
+            self._follow(self._attempts.end(begun, State.CANCELLED, "operator"))
+        except Stopped:
+            pass
 
     def _expire(self, tickets: Sequence[Ticket]) -> None:
         try:

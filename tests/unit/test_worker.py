@@ -785,3 +785,12 @@ def test_what_an_operator_wants_is_refused_if_the_store_refuses(office, call):
     office.store.refuses.clear()
     office.advance(31)
     assert office.state(name) == "succeeded"
+
+
+def test_what_is_cancelled_while_the_store_refuses_is_cancelled_when_it_works(office):
+    name = office.accepted(delay=30)
+    office.store.refuses.add("finish")
+    assert office.worker.cancel(name)
+    office.store.refuses.clear()
+    office.advance(1.1)
+    assert office.state(name) == ("cancelled", "operator")

@@ -173,7 +173,9 @@ def test_R13_an_ordered_lane_remembers_only_what_was_read():
     assert numbers(taken(some, 5.0)) == [9]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 20), st.booleans()), max_size=40), st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.floats(0, 20), st.booleans()), max_size=40), st.integers(0, 9)
+)
 def test_everything_starts_once_in_time_and_within_its_cap(plan, seed):
     some = Lanes(lambda key: LaneRules(cap=2, breaker=0), random.Random(seed).random)
     for n, (lane, at, _) in enumerate(plan):
