@@ -30,6 +30,7 @@ setup(
         "bottle>=0.13,<0.14",  # routes of the HTTP API and of comet
         "requests>=2.31",  # webhooks to the application
         "websockets>=14",  # sans-I/O WebSocket frame codec with C speedups
+        "multipart>=1.2",  # reads multipart forms that are to be dispatched; by the author of bottle
     ],
     extras_require={
         "test": ["pytest>=9", "pytest-xdist>=3", "hypothesis>=6", "playwright>=1.45"],

@@ -14,7 +14,10 @@ HookboxError
 |- BadAnswer              what came over a connection to it is not an HTTP answer that can be used
 |- ConnectionGone         the client left while something waited
 |  `- SlowConsumer        it did not read fast enough and its outbox is full
-`- EngineError            the broker cannot store or move publications
+|- EngineError            the broker cannot store or move publications
+|- DeliveryStoreError     what is owed cannot be written down or read
+|  `- QueueFull           too much is owed already, or there is no space
+`- BadSignature           a delivery was not signed with the secret, or too long ago
 
 `code` is the word that ERROR frames carry; it stands on the class, the data on the instance.
 """
@@ -133,3 +136,19 @@ class EngineError(HookboxError):
     """The broker cannot store or move publications now."""
 
     code = "unavailable"
+
+
+class DeliveryStoreError(HookboxError):
+    """The store cannot write or read; nothing was changed. The text is for the operator."""
+
+    code = "unavailable"
+
+
+class QueueFull(DeliveryStoreError):
+    """Too many deliveries are unfinished, or there is no space for more."""
+
+
+class BadSignature(HookboxError):
+    """A delivery that was not signed with the secret, was changed, or is too old; the text says which."""
+
+    code = "bad_signature"

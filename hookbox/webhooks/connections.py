@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import ssl
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from gevent import monkey, socket
 from gevent.timeout import Timeout
 
 from hookbox.clock import Clock
-from hookbox.webhooks.resolve import Resolver
+from hookbox.webhooks.resolve import Address, Resolver
 
 poll = monkey.get_original("select", "poll")  # it only looks and never waits
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -98,19 +99,23 @@ class Dialer:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
 
-    def dial(self, target: Target, timeout: float) -> Connection:
+    def dial(
+        self, target: Target, timeout: float, addresses: Sequence[Address] | None = None
+    ) -> Connection:
         """Connect to the first address that accepts, with TLS if the scheme is https.
 
         Args:
             target: where to.
             timeout: seconds for connecting and the TLS handshake, all addresses together. Looking
                 the name up is not counted: that is limited by the caller's own deadline.
+            addresses: to try, instead of looking the name up.
 
         Raises:
             OSError: refused, unreachable, no such name, a certificate that does not verify.
             ConnectTimedOut: no connection within `timeout`.
         """
-        addresses = self._resolver.addresses(target.host, target.port)
+        if addresses is None:
+            addresses = self._resolver.addresses(target.host, target.port)
         timer = Timeout.start_new(timeout)
         try:
             for tried, (family, address) in enumerate(addresses, 1):
@@ -165,11 +170,13 @@ class Pool:
 
     Args:
         clock: ages them.
+        idle: seconds an unused one is kept.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, idle: float = IDLE) -> None:
         self.open = True
         self._clock = clock
+        self._keep = idle
         self._idle: list[Connection] = []
         self._sweeping = False
         self._sweeper = gevent.get_hub().loop.timer(SWEEP, SWEEP, ref=False)
@@ -208,7 +215,7 @@ class Pool:
         # Runs in the hub: must not block.
         now = self._clock.monotonic()
         old = 0
-        while old < len(self._idle) and now - self._idle[old].idle_since >= IDLE:
+        while old < len(self._idle) and now - self._idle[old].idle_since >= self._keep:
             self._idle[old].close()
             old += 1
         del self._idle[:old]

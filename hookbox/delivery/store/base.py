@@ -1,0 +1,231 @@
+"""Where accepted messages and what is owed are kept: the interface that stores implement.
+
+Every call blocks the calling greenlet until it is done, in the order in which calls were made; calls may
+share a transaction. A call that changes something returns only after its commit is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hookbox.delivery.models import (
+    Attempt,
+    Delivery,
+    DeliveryId,
+    Endpoint,
+    EndpointId,
+    Message,
+    MessageId,
+    State,
+)
+
+PAGE = 200
+"""Rows that one call reads at most."""
+
+Place = tuple[int, str]
+"""Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
+
+FIRST: Place = (-1, "")
+"""Before every delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The answer given to an idempotency key.
+
+    Args:
+        fingerprint: of the request that it answered.
+        answer: JSON text.
+        time_ms: when it was given.
+    """
+
+    key: str
+    fingerprint: str
+    answer: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one acceptance writes: all of it or nothing.
+
+    Args:
+        deliveries: rows that belong to the same commit.
+        rest_after: deliveries for endpoints after this one are written later, page by page; None for none.
+        remembered: for an idempotency key; None without one.
+    """
+
+    message: Message
+    deliveries: tuple[Delivery, ...] = ()
+    rest_after: EndpointId | None = None
+    remembered: Remembered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that may be made.
+
+    Args:
+        delivery: as it stands, in flight.
+        message: what is sent.
+    """
+
+    delivery: Delivery
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What the end of an attempt writes: all of it or nothing.
+
+    Args:
+        delivery: as it stands now.
+        attempt: the one that ended; None for an end without one (`expired`, cancelled by an operator).
+        notices: errbacks and response callbacks.
+        endpoint: as it stands now, None if unchanged.
+    """
+
+    delivery: Delivery
+    attempt: Attempt | None = None
+    notices: tuple[Entry, ...] = ()
+    endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which deliveries to list; empty and None fields do not matter.
+
+    Args:
+        states: any of these.
+        text: contained in URL or tag.
+        before: continue a listing: the `id` of its last row.
+    """
+
+    states: tuple[State, ...] = ()
+    reason: str = ""
+    endpoint: EndpointId | None = None
+    topic: str = ""
+    tag: str = ""
+    message: MessageId | None = None
+    text: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
+    before: str = ""
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the store stands.
+
+    Args:
+        states: deliveries in each state.
+        oldest_due_ms: of those scheduled; None if there is none.
+        bytes: size of the files.
+    """
+
+    states: dict[State, int] = field(default_factory=dict)
+    oldest_due_ms: int | None = None
+    bytes: int = 0
+
+
+class Store(Protocol):
+    """Keeps messages, deliveries, attempts and endpoints.
+
+    Raises, from every call:
+        DeliveryStoreError: nothing was changed; the text says why, for the operator.
+    """
+
+    epoch: str
+    """Eight characters, new when the store was created: positions of another store mean nothing here."""
+
+    boot: int
+    """Number of this start, from 1."""
+
+    # accepting
+
+    def reserve(self, count: int) -> int:
+        """Reserve sequence numbers that are never given again; returns the first."""
+
+    def accept(self, entry: Entry) -> None:
+        """Keep a message and what is owed for it.
+
+        Raises:
+            QueueFull: there are too many unfinished deliveries, or there is no space.
+        """
+
+    def recall(self, key: str, since_ms: int) -> Remembered | None:
+        """The answer given to an idempotency key since then."""
+
+    # delivering
+
+    def due(self, until_ms: int, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled deliveries due until then, earliest first, behind a place."""
+
+    def owed(self, endpoint: EndpointId, limit: int, after: Place = FIRST) -> list[Delivery]:
+        """Scheduled and waiting deliveries of an endpoint by `seq`, behind that `seq` and `id`."""
+
+    def begin(self, delivery: DeliveryId, due_ms: int) -> Begun | None:
+        """Note that an attempt begins, by this boot.
+
+        Returns:
+            what to send; None if there is no such delivery any more, scheduled or waiting and due then.
+        """
+
+    def finish(self, finished: Finished) -> None:
+        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
+
+    def interrupted(self, now_ms: int) -> int:
+        """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""
+
+    # looking
+
+    def message(self, message: MessageId) -> Message | None:
+        """One message."""
+
+    def messages(
+        self, topic: str, after_seq: int, limit: int = PAGE, until_seq: int | None = None
+    ) -> list[Message]:
+        """Kept messages of a topic after a number, oldest first."""
+
+    def newest(self, topic: str, limit: int) -> list[Message]:
+        """The last messages, newest first; of all topics if `topic` is empty."""
+
+    def delivery(self, delivery: DeliveryId) -> Delivery | None:
+        """One delivery."""
+
+    def attempts(self, delivery: DeliveryId) -> list[Attempt]:
+        """Its attempts, oldest first."""
+
+    def search(self, search: Search) -> list[Delivery]:
+        """Deliveries, newest first."""
+
+    def standing(self) -> Standing:
+        """How things stand."""
+
+    # endpoints
+
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints."""
+
+    def keep_endpoint(self, endpoint: Endpoint, notices: Sequence[Entry] = ()) -> None:
+        """Create an endpoint, or replace the one of that id.
+
+        What is owed to it becomes held if it is not enabled, and is released if it is.
+        """
+
+    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
+        """Forget an endpoint; its unfinished deliveries are cancelled."""
+
+    def change(self, deliveries: Sequence[Delivery]) -> None:
+        """Replace how some deliveries stand: held ones released, cancelled by an operator."""
+
+    # keeping order
+
+    def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int) -> int:
+        """Remove what ended long ago and, when space is short, what ended first; says how many messages."""
+
+    def close(self) -> None:
+        """Finish what was called, and close the file."""

@@ -1,0 +1,113 @@
+"""The statements that several calls of the store share; each runs in the store's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from hookbox.delivery.models import Attempt, DeliveryId, Endpoint
+from hookbox.delivery.store import rows
+from hookbox.delivery.store.base import Entry, Search
+
+BATCH = 1000
+"""Rows that one round of tidying removes at most, so that nobody waits long for it."""
+
+
+def insert(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write what one acceptance writes."""
+    db.execute(f"INSERT INTO messages ({rows.MESSAGE}) VALUES ({rows.marks(rows.MESSAGE)})",
+               rows.message_row(entry.message))  # fmt: skip
+    db.executemany(
+        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) VALUES ({rows.marks(rows.DELIVERY)}, 0)",
+        map(rows.delivery_row, entry.deliveries),
+    )
+    if entry.rest_after is not None:
+        db.execute("INSERT INTO fanouts VALUES (?, ?)", (entry.message.seq, entry.rest_after))
+    if kept := entry.remembered:
+        db.execute(
+            "INSERT OR REPLACE INTO idempotency (key, fingerprint, answer, time_ms) VALUES (?, ?, ?, ?)",
+            (kept.key, kept.fingerprint, kept.answer, kept.time_ms),
+        )
+
+
+def insert_attempt(db: sqlite3.Connection, delivery: DeliveryId, attempt: Attempt) -> None:
+    """Write one attempt of a delivery."""
+    db.execute(
+        f"INSERT INTO attempts (delivery, {rows.ATTEMPT}) VALUES (?, {rows.marks(rows.ATTEMPT)})",
+        (delivery, *rows.attempt_row(attempt)),
+    )
+
+
+def keep_endpoint(db: sqlite3.Connection, endpoint: Endpoint) -> None:
+    """Create an endpoint, or replace the one of that id."""
+    db.execute(
+        f"INSERT INTO endpoints ({rows.ENDPOINT}) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET url = excluded.url, about = excluded.about",
+        rows.endpoint_row(endpoint),
+    )
+
+
+def hold_or_release(db: sqlite3.Connection, endpoint: Endpoint) -> int:
+    """Bring what is owed to an endpoint into line with its state; says how many deliveries changed."""
+    if endpoint.enabled:
+        change = "SET state = ? WHERE endpoint = ? AND state = 'held'"
+        state = "waiting" if endpoint.ordered else "scheduled"
+    else:
+        change = "SET state = ? WHERE endpoint = ? AND state IN ('scheduled', 'waiting')"
+        state = "held"
+    return db.execute(f"UPDATE deliveries {change}", (state, endpoint.id)).rowcount
+
+
+def conditions(search: Search) -> tuple[list[str], list[object]]:
+    """What a search asks for: conditions, and their values in order."""
+    pairs: list[tuple[str, object]] = [
+        ("deliveries.reason = ?", search.reason),
+        ("deliveries.endpoint = ?", search.endpoint),
+        ("messages.topic = ?", search.topic),
+        ("deliveries.tag = ?", search.tag),
+        ("messages.id = ?", search.message),
+        ("deliveries.created_ms >= ?", search.since_ms),
+        ("deliveries.created_ms <= ?", search.until_ms),
+        ("deliveries.id < ?", search.before),
+    ]
+    given = [(condition, value) for condition, value in pairs if value not in ("", None)]
+    conditions, values = [pair[0] for pair in given], [pair[1] for pair in given]
+    if search.states:
+        conditions.append(f"deliveries.state IN ({', '.join('?' * len(search.states))})")
+        values += [state.value for state in search.states]
+    if search.text:
+        conditions.append("(instr(deliveries.url, ?) OR instr(deliveries.tag, ?))")
+        values += [search.text, search.text]
+    return conditions, values
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
+def remove_ended(db: sqlite3.Connection, succeeded_before_ms: int, dead_before_ms: int) -> None:
+    """Remove some deliveries that ended before that."""
+    old = (
+        "SELECT id FROM deliveries WHERE done_ms > 0 AND done_ms < "
+        "CASE state WHEN 'succeeded' THEN ? ELSE ? END LIMIT ?"
+    )
+    db.execute(f"DELETE FROM deliveries WHERE id IN ({old})", (succeeded_before_ms, dead_before_ms, BATCH))
+
+
+def remove_first_ended(db: sqlite3.Connection) -> None:
+    """Remove some of the deliveries that ended first, however short ago that was."""
+    first = "SELECT id FROM deliveries WHERE done_ms > 0 ORDER BY done_ms LIMIT ?"
+    db.execute(f"DELETE FROM deliveries WHERE id IN ({first})", (BATCH,))
+
+
+def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
+    """Remove some messages of which nothing is left and nothing is owed; says how many."""
+    alone = (
+        "SELECT seq FROM messages m WHERE time_ms < ? "
+        "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.seq = m.seq) "
+        "AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.seq = m.seq) LIMIT ?"
+    )
+    return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount

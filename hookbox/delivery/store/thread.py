@@ -1,0 +1,188 @@
+"""One native thread that owns a database connection, and commits what greenlets ask of it in groups.
+
+SQLite blocks whoever calls it, and gevent's own pool of threads is shared with name lookups: so there is one
+thread, one connection, one queue. Whatever waits in the queue shares a transaction, and with it one `fsync`.
+
+Source: SQLite's "Write-Ahead Logging" and "PRAGMA synchronous" pages.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from _queue import SimpleQueue  # the one in `queue` may be patched
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from gevent import get_hub
+from gevent.event import AsyncResult
+from gevent.monkey import get_original
+
+from hookbox.errors import DeliveryStoreError, QueueFull
+
+GROUP_CALLS = 50
+GROUP_SECONDS = 0.005
+NO_SPACE = {"SQLITE_FULL", "SQLITE_READONLY"}
+
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """One thing to do with the connection, and whoever waits for it."""
+
+    __slots__ = ("error", "function", "outcome", "value")
+
+    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+        self.function = function
+        self.outcome: AsyncResult[T] = AsyncResult()
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+
+class StoreThread:
+    """Runs functions on a connection, in order, in a thread of its own.
+
+    Args:
+        open: makes the connection, in the thread; `isolation_level` has to be None.
+
+    Raises:
+        Exception: whatever `open` raised.
+    """
+
+    def __init__(self, open: Callable[[], sqlite3.Connection]) -> None:
+        self.groups = 0
+        """Transactions committed so far."""
+        self._queue: SimpleQueue[Call[Any] | None] = SimpleQueue()
+        self._done: deque[Call[Any]] = deque()
+        self._bell = get_hub().loop.async_()
+        self._bell.start(self._hand_over)
+        self._closed = False
+        opened: Call[None] = Call(lambda connection: None)
+        get_original("_thread", "start_new_thread")(self._work, (open, opened))
+        opened.outcome.get()
+
+    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on the connection and wait until what it changed is on disk. Blocks this greenlet.
+
+        The function runs in the thread: it must not touch anything of gevent's. It may share its transaction
+        with others; if it raises, its own changes are undone, and only those.
+
+        Raises:
+            DeliveryStoreError: the database failed; nothing was changed.
+            Exception: whatever the function raised.
+        """
+        if self._closed:
+            raise DeliveryStoreError("the store is closed")
+        call = Call(function)
+        self._queue.put(call)
+        return cast(T, call.outcome.get())
+
+    def close(self, farewell: str = "SELECT 0") -> None:
+        """Let everything called so far finish, then close the connection. Blocks; safe to repeat.
+
+        Args:
+            farewell: the last statement.
+        """
+        if self._closed:
+            return
+        last: Call[object] = Call(lambda connection: connection.execute(farewell).fetchall())
+        self._closed = True
+        self._queue.put(last)
+        self._queue.put(None)
+        last.outcome.get()
+        self._bell.stop()
+        self._bell.close()
+
+    def _hand_over(self) -> None:
+        """In the hub: tell those who wait."""
+        while self._done:
+            call = self._done.popleft()
+            if call.error is not None:
+                call.outcome.set_exception(call.error)
+            else:
+                call.outcome.set(call.value)
+
+    # in the thread
+
+    def _work(self, open: Callable[[], sqlite3.Connection], opened: Call[None]) -> None:
+        try:
+            connection = open()
+        except BaseException as error:
+            opened.error = error
+            self._tell([opened])
+            return
+        self._tell([opened])
+        going_on = True
+        while going_on:
+            group, going_on = self._gather()
+            if group:
+                self._run(connection, group)
+                if not going_on:
+                    connection.close()
+                self._tell(group)
+            elif not going_on:
+                connection.close()
+
+    def _gather(self) -> tuple[list[Call[Any]], bool]:
+        """What waits, at least one call; and whether more may follow."""
+        group: list[Call[Any]] = []
+        until = 0.0
+        while not group or (
+            not self._queue.empty() and len(group) < GROUP_CALLS and time.monotonic() < until
+        ):
+            call = self._queue.get()
+            if call is None:
+                return group, False
+            until = until or time.monotonic() + GROUP_SECONDS
+            group.append(call)
+        return group, True
+
+    def _run(self, connection: sqlite3.Connection, group: list[Call[Any]]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for call in group:
+                _run_one(connection, call)
+            connection.execute("COMMIT")
+            self.groups += 1
+        except BaseException as error:
+            failed = _translated(error)
+            for call in group:
+                call.error = call.error or failed
+            _roll_back(connection)
+
+    def _tell(self, calls: list[Call[Any]]) -> None:
+        self._done.extend(calls)
+        self._bell.send()
+
+
+def _run_one(connection: sqlite3.Connection, call: Call[Any]) -> None:
+    connection.execute("SAVEPOINT one")
+    try:
+        call.value = call.function(connection)
+    except sqlite3.Error as error:
+        if not connection.in_transaction:
+            raise  # SQLite gave the whole transaction up
+        call.error = _translated(error)
+        connection.execute("ROLLBACK TO one")
+    except Exception as error:
+        call.error = error
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # the next BEGIN says so if it is still broken
+
+
+def _translated(error: BaseException) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    name = cast(str, getattr(error, "sqlite_errorname", None) or type(error).__name__)
+    if name in NO_SPACE or name.startswith("SQLITE_IOERR"):
+        return QueueFull(f"the store cannot be written: {error} ({name})")
+    return DeliveryStoreError(f"the store failed: {error} ({name})")

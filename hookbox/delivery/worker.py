@@ -1,0 +1,341 @@
+"""Delivers what is owed: when it is due, in turn, again if it failed, and to its end."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gevent.event import Event
+from gevent.pool import Group
+
+from hookbox.clock import Clock
+from hookbox.delivery import health, notices
+from hookbox.delivery.agenda import Agenda
+from hookbox.delivery.attempts import Attempts, Interrupted, Sends
+from hookbox.delivery.lane import Ticket
+from hookbox.delivery.lanes import Lanes
+from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
+from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
+from hookbox.delivery.numbers import Numbers
+from hookbox.delivery.store.base import Begun, Entry, Finished, Store
+from hookbox.delivery.terms import Terms, WorkerRules
+from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
+
+logger = logging.getLogger(__name__)
+
+LAST_WRITES: Final = 5.0
+"""Seconds that writing down what was interrupted may take."""
+CANCELLED_WITHIN: Final = 1.0
+"""Seconds that an operator waits at most; a store that refuses is asked further nevertheless."""
+SHORTEST_WAIT: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the worker stands.
+
+    Args:
+        in_flight: attempts under way.
+        waiting: deliveries known to be due soon.
+        stopped: receivers that are only probed, as they fail all the time.
+        attempts: made so far, by how they ended.
+        ended: deliveries so far, by how they ended.
+        refusals: how often the store refused.
+    """
+
+    in_flight: int = 0
+    waiting: int = 0
+    stopped: int = 0
+    attempts: dict[str, int] = field(default_factory=dict)
+    ended: dict[State, int] = field(default_factory=dict)
+    refusals: int = 0
+
+
+def _wait(event: Event, seconds: float | None) -> object:
+    return event.wait(seconds)
+
+
+class Worker:
+    """Delivers what a store holds.
+
+    Args:
+        sender: makes the requests.
+        rules: where neither the dispatch nor the endpoint says anything.
+        numbers: of the messages it makes.
+        chance: draws from [0, 1).
+        wait: waits until something happens, or for so many seconds on the clock.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sends,
+        clock: Clock,
+        rules: WorkerRules,
+        numbers: Numbers,
+        chance: Callable[[], float] = random.random,
+        wait: Wait = _wait,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._wait = wait
+        self._stopping = Event()
+        self._bell = Event()
+        self._group = Group()
+        self._terms = Terms(rules)
+        self._lanes = Lanes(self._terms.lane_rules, chance)
+        self._ledger = Ledger(numbers, self._stopping, wait)
+        self._attempts = Attempts(store, sender, clock, self._terms, self._lanes, self._ledger, chance)
+        self._agenda = Agenda(store, clock, self._terms, self._lanes)
+        self._in_flight: set[DeliveryId] = set()
+
+    # life
+
+    def start(self) -> None:
+        """Take up what an earlier start left, and begin to deliver. Blocks until it knows what is due.
+
+        Raises:
+            DeliveryStoreError: the store cannot be read.
+        """
+        now_ms = self._now_ms()
+        interrupted = self._store.interrupted(now_ms)
+        if interrupted:
+            logger.warning("%s deliveries were interrupted and are tried again", interrupted)
+        self._terms.learn(self._store.endpoints())
+        self._agenda.take_up()
+        self._group.spawn(self._plan)
+
+    def stop(self, grace_seconds: float) -> None:
+        """End. Attempts under way get their time, then they are cut off and noted as `interrupted`. Blocks.
+
+        Args:
+            grace_seconds: for the attempts; 0 for none.
+        """
+        self._stopping.set()
+        self._bell.set()
+        self._group.join(timeout=grace_seconds)
+        self._attempts.interrupt()
+        self._group.join(timeout=LAST_WRITES)
+        self._group.kill()
+
+    # what others tell it
+
+    def wake(self, delivery: Delivery) -> None:
+        """A delivery was accepted. Has to be called for each one after the store has it; does not block."""
+        if self._agenda.learn(delivery):
+            self._bell.set()
+
+    def retry_now(self, delivery: DeliveryId, reset: bool = False) -> None:
+        """Make an attempt now, whatever is paused and however the delivery ended. Blocks shortly.
+
+        Args:
+            reset: whether the schedule begins anew.
+
+        Raises:
+            NotFound: there is no such delivery.
+            CommandRefused: an attempt is under way.
+            DeliveryStoreError: nothing was changed.
+        """
+        found = self._find(delivery)
+        if self._is_in_flight(found):
+            raise CommandRefused("an attempt is under way", "in_flight")
+        now_ms = self._now_ms()
+        due_ms = now_ms - (now_ms == found.due_ms)  # another one, so that what is planned for it is void
+        again = replace(
+            found,
+            state=State.SCHEDULED,
+            due_ms=due_ms,
+            reason="",
+            done_ms=0,
+            failures=0 if reset else found.failures,
+        )
+        self._agenda.learn(again, Trigger.MANUAL)  # before the store has it, which asks what to begin later
+        self._bell.set()
+        self._store.change([again])
+
+    def cancel(self, delivery: DeliveryId) -> bool:
+        """Give a delivery up. An attempt under way ends as it ends, but there is no other. Blocks shortly.
+
+        Returns:
+            whether there was anything to give up.
+
+        Raises:
+            NotFound: there is no such delivery.
+            DeliveryStoreError: nothing was changed.
+        """
+        found = self._find(delivery)
+        if found.state.over:
+            return False
+        if self._is_in_flight(found):
+            self._attempts.cancelled.add(delivery)
+            return True
+        self._lanes.remove(delivery)
+        if found.state is State.HELD:
+            self._store.change([replace(found, state=State.SCHEDULED)])
+        begun = self._store.begin(delivery, found.due_ms)
+        if begun is None:
+            return self.cancel(delivery)  # it was changed at this moment
+        self._group.spawn(self._end, begun).join(timeout=CANCELLED_WITHIN)
+        return True
+
+    def endpoint_changed(self, endpoint: Endpoint) -> None:
+        """Keep an endpoint as it is now, and go by it: what is owed to it is held, or released. Blocks.
+
+        Raises:
+            DeliveryStoreError: nothing was changed.
+        """
+        now_ms = self._now_ms()
+        before = self._terms.endpoints.get(endpoint.id)
+        endpoint = health.carried_over(before, endpoint, now_ms)
+        type = _change_of(before, endpoint)
+        told = notices.of_endpoint(type, endpoint, self._terms.told_of(endpoint, now_ms)) if type else []
+        entries = self._ledger.entries(told, now_ms)
+        self._terms.learn([endpoint])
+        self._agenda.renew(endpoint)
+        try:
+            self._store.keep_endpoint(endpoint, entries)
+        except DeliveryStoreError:
+            del self._terms.endpoints[endpoint.id]
+            if before is not None:
+                self._terms.learn([before])
+                self._agenda.renew(before)
+            raise
+        self._wake_all(entries)
+        self._agenda.renew(endpoint)
+        self._bell.set()
+
+    def endpoint_dropped(self, endpoint: EndpointId) -> None:
+        """Delete an endpoint; what is owed to it is cancelled. Blocks shortly.
+
+        Raises:
+            DeliveryStoreError: nothing was changed.
+        """
+        self._store.drop_endpoint(endpoint, self._now_ms())
+        self._terms.endpoints.pop(endpoint, None)
+        self._lanes.forget(endpoint)
+
+    def endpoint(self, endpoint: EndpointId) -> Endpoint | None:
+        """An endpoint as it stands now."""
+        return self._terms.endpoints.get(endpoint)
+
+    def counts(self) -> Counts:
+        """How it stands."""
+        return Counts(
+            len(self._in_flight),
+            len(self._lanes),
+            sum(lane.probes.stopped for lane in self._lanes),
+            dict(self._attempts.classes),
+            dict(self._attempts.ended),
+            self._ledger.refusals,
+        )
+
+    # planning
+
+    def _plan(self) -> None:
+        while not self._stopping.is_set():
+            self._bell.clear()
+            try:
+                seconds = self._round()
+            except DeliveryStoreError as error:
+                self._ledger.refused(error)
+                seconds = AGAIN
+            except Exception:
+                logger.exception("planning deliveries failed")
+                seconds = AGAIN
+            self._wait(self._bell, seconds)
+
+    def _round(self) -> float:
+        """Start what may start; returns after how many seconds to look again if nothing happens."""
+        self._agenda.read()
+        expired = self._lanes.expired(self._clock.monotonic())
+        if expired:
+            self._group.spawn(self._expire, expired)
+        self._start()
+        while self._agenda.read_ordered():
+            self._start()
+        at = min(self._agenda.read_at, self._lanes.next_expiry())
+        if not self._full:
+            at = min(at, self._lanes.next_at())
+        return max(at - self._clock.monotonic(), SHORTEST_WAIT)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._in_flight) >= self._terms.rules.max_in_flight
+
+    def _start(self) -> None:
+        while not self._full and not self._stopping.is_set():
+            ticket = self._lanes.take(self._clock.monotonic())
+            if ticket is None:
+                return
+            self._in_flight.add(ticket.id)
+            self._group.spawn(self._run, ticket)
+
+    def _run(self, ticket: Ticket) -> None:
+        try:
+            finished = self._attempts.make(ticket)
+            if finished is not None:
+                self._follow(finished)
+            else:
+                self._look_again(ticket.id)
+        except (Stopped, Interrupted):
+            pass  # the store has it in flight, the next start takes it up
+        except Exception:
+            logger.exception("delivery %s: an attempt failed by our own fault", ticket.id)
+        finally:
+            self._in_flight.discard(ticket.id)
+            self._lanes.ended(ticket)
+            self._bell.set()
+
+    def _follow(self, finished: Finished) -> None:
+        """Know what was written down."""
+        self._agenda.learn(finished.delivery)
+        self._wake_all(finished.notices)
+        self._bell.set()
+
+    def _look_again(self, delivery: DeliveryId) -> None:
+        """It was changed since it was planned."""
+        found = self._ledger.patiently(lambda: self._store.delivery(delivery))
+        if found is not None:
+            self._agenda.learn(found)
+
+    def _end(self, begun: Begun) -> None:
+        try:
+            self._follow(self._attempts.end(begun, State.CANCELLED, "operator"))
+        except Stopped:
+            pass
+
+    def _expire(self, tickets: Sequence[Ticket]) -> None:
+        try:
+            for ticket in tickets:
+                finished = self._attempts.expire(ticket)
+                if finished is not None:
+                    self._follow(finished)
+        except Stopped:
+            pass
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now() * 1000)
+
+    def _wake_all(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            for delivery in entry.deliveries:
+                self.wake(delivery)
+
+    def _find(self, delivery: DeliveryId) -> Delivery:
+        found = self._store.delivery(delivery)
+        if found is None:
+            raise NotFound(f"there is no delivery {delivery}")
+        return found
+
+    def _is_in_flight(self, delivery: Delivery) -> bool:
+        return delivery.state is State.IN_FLIGHT or delivery.id in self._in_flight
+
+
+def _change_of(before: Endpoint | None, now: Endpoint) -> str:
+    """The type of what is told when an operator changes an endpoint, empty for nothing."""
+    if before is None or before.state == now.state or "disabled" not in (before.state, now.state):
+        return ""
+    return f"endpoint.{now.state}" if now.state in ("enabled", "disabled") else ""
