@@ -218,8 +218,8 @@ def linearity(run: Measurements) -> list[Row]:
 
 def _cost_by_audience(run: Measurements) -> Row:
     """One publication at a time, so that none share their sends; what one costs for itself is left out."""
-    calm = {10: (400, 100), 100: (200, 100), 1000: (60, 20), 10_000: (12, 3)}
-    alone = _per_publication(run.hookbox(1, 400, rate=100))
+    calm = {10: (1000, 100), 100: (300, 100), 1000: (60, 20), 10_000: (12, 3)}
+    alone = _per_publication(run.hookbox(1, 1000, rate=100))
     costs = {}
     for size, (publications, rate) in calm.items():
         figures = run.hookbox(size, publications, rate=rate)

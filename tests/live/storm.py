@@ -20,14 +20,18 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import gevent
 from gevent import socket
 from gevent.event import Event
 from gevent.pool import Group
-from raw import client_frame, line
 
-from hookbox.testing import HookboxProcess, ScriptedApp
+sys.path[:0] = [str(Path(__file__).parents[1])]  # as pytest does, for when this is run by itself
+
+from raw import client_frame, line  # noqa: E402
+
+from hookbox.testing import HookboxProcess, ScriptedApp  # noqa: E402
 
 CHANNEL = "storm"
 FEATURES = ["ack", "recover", "ping", "close", "resume"]
