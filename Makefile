@@ -16,7 +16,7 @@ run: $(VENV)/installed ## start the example chat and its Hookbox, and print wher
 	@exec $(BIN)/python examples/chat/run.py
 
 test: $(VENV)/installed-test browser ## run all tests, or some (TESTS=tests/unit), in two processes (WORKERS=0 for one)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)
