@@ -13,6 +13,9 @@ from bench.table import NONE, Row
 
 SUBSCRIBERS, PUBLICATIONS = 1000, 400
 MANY = 10_000
+LEAST = 0.001
+"""CPU microseconds that anything takes at least: a handful of calls may be too few for the clock."""
+
 THERE_UPGRADE = 180
 """CPU microseconds of an upgrade by gevent-websocket on pywsgi where the goals in microseconds were set."""
 THERE_HTTP_CLIENT = 97.0
@@ -180,7 +183,7 @@ def _bare_upgrade(run: Measurements) -> float:
 
 
 def _arrival(figures: Figures) -> float:
-    return float(figures["connect_cpu_s"] * 1e6 / figures["connections"])
+    return max(LEAST, float(figures["connect_cpu_s"] * 1e6 / figures["connections"]))
 
 
 def comet(run: Measurements) -> list[Row]:
@@ -248,7 +251,7 @@ def _cost_by_channels(run: Measurements) -> Row:
 
 
 def _cost(figures: Figures) -> float:
-    return float(figures["cpu_us_per_delivery"])
+    return max(LEAST, float(figures["cpu_us_per_delivery"]))
 
 
 def _per_publication(figures: Figures) -> float:
