@@ -1,6 +1,5 @@
 # Everything happens in the virtual environment .venv, made on first use and again when setup.py changes.
 PYTHON ?= python3
-MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
@@ -19,7 +18,7 @@ test: $(VENV)/installed-test browser ## run all tests, or some (TESTS=tests/unit
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
-	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
 
 check: $(VENV)/installed-lint ## look at style and types
 	$(BIN)/ruff check .
