@@ -6,7 +6,7 @@ AUTOBAHN := .venv-autobahn
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench capacity storm autobahn fuzz client manual wheel browser clean
+.PHONY: help run test soak check bench capacity storm autobahn fuzz client manual wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
