@@ -67,7 +67,6 @@ CONTROLS = {
     "_moderate": "Hookbox-Moderate",
 }
 """Control values, and the header that stands for each where the body is sent on as it is."""
-REPEATABLE = {"_url", "_header"}
 
 
 class Controls:

@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 READ = 1
 READ_BYTES = 16_384
 PING_EARLY = 0.92
-"""Share of `ping_interval` after which a silent client is pinged: deadlines are looked at once a second, and
-a client that is gone is to be missed after both intervals at the latest."""
+"""Share of `ping_interval` after which a silent client is pinged. Deadlines are looked at once a second, so
+each of the two waits may last a second longer: with the defaults a lost client is missed within 35 s."""
 LINGER_FOR_PEER = 5.0
 LINGER_AFTER_CLOSE = 1.0
 

@@ -108,7 +108,7 @@ class StoreThread:
     def _work(self, open: Callable[[], sqlite3.Connection], opened: Call[None]) -> None:
         try:
             connection = open()
-        except BaseException as error:
+        except BaseException as error:  # raised again by whoever waits in `__init__`
             opened.error = error
             self._tell([opened])
             return
@@ -145,7 +145,7 @@ class StoreThread:
                 _run_one(connection, call)
             connection.execute("COMMIT")
             self.groups += 1
-        except BaseException as error:
+        except BaseException as error:  # raised again by each of those who wait; the thread goes on
             failed = _translated(error)
             for call in group:
                 call.error = call.error or failed
