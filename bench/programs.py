@@ -108,7 +108,19 @@ class Workshop:
         """Hookbox, with its application; `%i` in the channel's name is the connection's number."""
         port = free_port()
         with self.application(moderated) as callback:
-            command = [sys.executable, "-m", "hookbox", "-i", "127.0.0.1", "-p", str(port), "-L", "WARNING"]
+            command = [
+                sys.executable,
+                "-m",
+                "hookbox",
+                "-i",
+                "127.0.0.1",
+                "-p",
+                str(port),
+                "-L",
+                "ERROR",
+                "--store",
+                ":memory:",
+            ]
             command += ["--cbhost", "127.0.0.1", "--cbport", str(callback), "-r", "tok", *PATIENCE, *flags]
             with started(command, port) as process:
                 time.sleep(WARM)

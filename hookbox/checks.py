@@ -26,17 +26,13 @@ def _interface(value: str) -> str:
             raise ValueError("unix:PATH with a path of 1 to 107 bytes")
         return value
     if not _HOST.fullmatch(value):
-        raise ValueError(
-            "an address such as 127.0.0.1, 0.0.0.0 or ::, or unix:PATH; the port is `port`"
-        )
+        raise ValueError("an address such as 127.0.0.1, 0.0.0.0 or ::, or unix:PATH; the port is `port`")
     return value.strip("[]")
 
 
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
-        raise ValueError(
-            "a host name or address; for https there is `cbhttps`, for a URL `cb_single_url`"
-        )
+        raise ValueError("a host name or address; for https there is `cbhttps`, for a URL `cb_single_url`")
     return value
 
 
@@ -91,6 +87,50 @@ def _log_file(value: str) -> str:
     return value
 
 
+def _store(value: str) -> str:
+    if value == ":memory:":
+        return value
+    folder = os.path.dirname(value) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f":memory:, or a file in a directory that exists; {folder} does not")
+    if os.path.isdir(value):
+        raise ValueError("a file, not a directory")
+    return value
+
+
+def _rule(value: str) -> str:
+    from hookbox.delivery.egress import Rule  # slow to import, rarely needed
+
+    Rule.read(value)
+    return value
+
+
+def _port_text(value: str) -> str:
+    if not (value.isascii() and value.isdecimal() and 0 < int(value) < 65_536):
+        raise ValueError("a port from 1 to 65535")
+    return value
+
+
+def _schedule(value: str) -> str:
+    from hookbox.delivery.schedule import read_schedule
+
+    read_schedule(value)
+    return value
+
+
+def _signing_secret(value: str) -> str:
+    from hookbox.webhooks.signing import Secret
+
+    Secret.read(value)
+    return value
+
+
+def _public_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise ValueError("an absolute URL without ? and #, such as https://example.com")
+    return value.rstrip("/")
+
+
 CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
     {
         "interface": _interface,
@@ -104,6 +144,16 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "cookie_identifier": _cookie,
         "log_file_errors": _log_file,
         "log_file_access": _log_file,
+        "store": _store,
+        "public_url": _public_url,
+        "retry_schedule": _schedule,
+        "default_signing_secret": _signing_secret,
+        "errback_secret": _signing_secret,
+        "errback_url": _url,
+        "egress_allow": _rule,
+        "egress_deny": _rule,
+        "egress_ports": _port_text,
+        "hub_topic_hosts": _host,
     }
 )
 """The check of each setting that needs one, by the setting's name; it is given no empty text."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hookbox import __version__
-from hookbox.errors import ConfigError
+from hookbox.errors import ConfigError, DeliveryStoreError
 from hookbox.flags import CommandLine, parse
 from hookbox.settings import Settings
 from hookbox.sources import Effective, Sources
@@ -145,6 +145,9 @@ def _run(
         server.run()
     except OSError as error:
         logger.error("%s", _why_not_listening(error, effective.settings))
+        return CANNOT_START
+    except DeliveryStoreError as error:
+        logger.error("%s (--store names another file)", error)
         return CANNOT_START
     except Exception:
         logger.critical("the server ended by an error of its own", exc_info=True)

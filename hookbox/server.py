@@ -25,6 +25,7 @@ from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
+from hookbox.delivery.deliveries import Deliveries, addresses_of
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, LimitReached
@@ -58,6 +59,8 @@ PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
+TAKEOVER_SECONDS = 2.0
+"""How long a successor waits for what is being delivered."""
 MOST_AT_THE_DOOR = 32
 """Clients at most that are being told that there is no place for them."""
 
@@ -140,7 +143,12 @@ class Server:
         self.greenlets = Greenlets()
         self.webhooks = LateClient(settings, self.clock)
         self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
-        self.broker = MemoryBroker(self.kept, (settings.recovery_messages, settings.recovery_bytes))
+        self.broker = MemoryBroker(
+            self.kept,
+            (settings.recovery_messages, settings.recovery_bytes),
+            (settings.stream_ring, settings.stream_ring_duration),
+        )
+        self.resolver = Resolver(self.clock)
         self.site = Site(
             settings=settings,
             clock=self.clock,
@@ -149,7 +157,7 @@ class Server:
             app=gate or self.webhooks,
             fan_out=self.flusher.fan_out,
             later=self.greenlets,
-            resolver=Resolver(self.clock),
+            resolver=self.resolver,
         )
         self.admission = Admission(
             connection_limit(settings),
@@ -162,6 +170,8 @@ class Server:
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
+        self.deliveries: Deliveries | None = None
+        self._addresses: frozenset[tuple[str, int]] | None = None
         self._told_to_stop = False
         self._stopped = Event()
 
@@ -172,12 +182,16 @@ class Server:
 
         Raises:
             OSError: an address cannot be listened on, or the other server does not hand it over.
+            DeliveryStoreError: the store cannot be used.
         """
         from hookbox.web.front import make_doors
 
         predecessor = self._find_predecessor()
         try:
             self.doors = make_doors(self, predecessor)
+            if predecessor is not None:
+                predecessor.release_store()
+            self.open_store()
             for door in self.doors:
                 door.start()
             self.greenlets.spawn(self._pulse)
@@ -190,8 +204,27 @@ class Server:
             {address_of(door.socket): Listening(door.socket, door.shared) for door in self.doors},
             self.greenlets.spawn,
             self._hand_over,
+            release=lambda: self.close_store(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
+            take_back=self.open_store,
         )
         self._offer.open()
+
+    def open_store(self) -> None:
+        """Take up what is owed, and deliver it from now on. Blocks.
+
+        Raises:
+            DeliveryStoreError: the store cannot be used.
+        """
+        deliveries = Deliveries(lambda: self.settings, self.clock, self.resolver, self._own_addresses)
+        self.deliveries = deliveries
+        deliveries.start()
+        self.broker.numbers = deliveries.numbers
+        self.site.exits = deliveries.exits
+
+    def _own_addresses(self) -> frozenset[tuple[str, int]]:
+        if self._addresses is None:
+            self._addresses = addresses_of(door.socket for door in self.doors)
+        return self._addresses
 
     def _find_predecessor(self) -> Predecessor | None:
         if not self.settings.replace:
@@ -246,6 +279,7 @@ class Server:
         self.flusher.total_limit = settings.outbox_total
         self.kept.change(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
         self.broker.recovery = settings.recovery_messages, settings.recovery_bytes
+        self.broker.ring = settings.stream_ring, settings.stream_ring_duration
         self.admission.limit = connection_limit(settings)
         self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
@@ -330,6 +364,7 @@ class Server:
                 now = self.clock.monotonic()
                 for member in members[start : start + size]:
                     _check(member, now)
+                self.broker.sweep(now)
                 gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
                 self._look_at_queue(self.clock.monotonic() - now)
 
@@ -361,7 +396,13 @@ class Server:
         try:
             drain.finish()
         finally:
+            self.close_store(self.settings.shutdown_grace)
             self._stopped.set()
+
+    def close_store(self, grace_seconds: float) -> None:
+        """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
+        if self.deliveries is not None:
+            self.deliveries.stop(grace_seconds)
 
     def stop(self) -> None:
         """Stop at once, without goodbye."""
@@ -370,6 +411,7 @@ class Server:
             door.stop(timeout=0)
         self.greenlets.stop(1)
         self.webhooks.stop(0)
+        self.close_store(0)
         self._stopped.set()
 
 

@@ -23,10 +23,12 @@ def main():
         signal.signal(number, lambda *_: sys.exit(0))  # the `finally` below stops both programs
     parts = {}
     try:
+        store = f"--store={HERE / f'hookbox-{hookbox_port}.sqlite3'}"
         environment = make_environment(port, hookbox_port)
         parts["The chat"] = start([HERE / "app.py"], environment)
         parts["Hookbox"] = start(
-            ["-m", "hookbox", f"--port={hookbox_port}", f"--cbport={port}", "--datetime-utc"], environment
+            ["-m", "hookbox", f"--port={hookbox_port}", f"--cbport={port}", "--datetime-utc", store],
+            environment,
         )
         wait_until_ready(parts, port, hookbox_port)
         print(f"\n  Chat     http://localhost:{port}   <- open this in two browsers")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from functools import partial
 
 from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields, follow
@@ -13,6 +15,8 @@ from hookbox.core.connection import Outbox
 from hookbox.core.publication import Publication
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ChannelName, JSONObject
+from hookbox.delivery.exits import Parcel, new_message_id
+from hookbox.delivery.models import Source
 from hookbox.engine.base import Draft, Position
 from hookbox.errors import CommandRefused
 from hookbox.protocol.json_text import dump
@@ -63,36 +67,68 @@ def publish_from_app(site: Site, channel: Channel, payload_text: str, originator
     Args:
         payload_text: checked JSON text, as `dump` writes it.
     """
-    return accept(site, channel, _draft(site, channel, payload_text, dump(originator)), None)
+    draft = _draft(site, channel, payload_text, dump(originator))
+    return accept(site, channel, draft, None, Source.REST)
 
 
 def _draft(site: Site, channel: Channel, payload: str, user: str) -> Draft:
     shown = "" if channel.options.anonymous else user
-    return Draft(channel.name_text, payload, site.timestamp(), shown, site.clock.monotonic())
+    now_ms = int(site.clock.now() * 1000)
+    return Draft(channel.name_text, payload, site.timestamp(), shown, site.clock.monotonic(), now_ms)
 
 
-def accept(site: Site, channel: Channel, draft: Draft, publisher: Outbox | None) -> Position:
+def accept(
+    site: Site,
+    channel: Channel,
+    draft: Draft,
+    publisher: Outbox | None,
+    source: Source = Source.BROWSER,
+) -> Position:
     """Number and keep a draft, and queue it for the subscribers: encoded once, nothing here waits.
+
+    But where it has to be on disk first (the channel is `durable`, or somebody is owed it) this blocks until
+    it is.
 
     Args:
         publisher: outbox of the connection that published, left out where the channel is not reflective.
+        source: the door it came in by.
+
+    Raises:
+        DeliveryStoreError: it could not be put on disk; nobody has seen it.
     """
-
-    def deliver(publication: Publication) -> None:
-        outboxes: Iterable[Outbox] = channel.audience
-        if publisher is not None and not channel.options.reflective:
-            outboxes = [outbox for outbox in outboxes if outbox is not publisher]
-        site.fan_out(frames.publish(channel, publication), outboxes)
-        if channel.options.history_size:
-            channel.remember(Remembered(publication.entry(), publication.at))
-
-    publication = site.broker.publish(channel.name, draft, channel.keep, deliver)
+    writing = None
+    if site.exits.keeps(channel.name, channel.options.durable):
+        draft = draft._replace(message_id=new_message_id(draft.time_ms))
+        writing = site.exits.writing(channel.name, Parcel(source, originator=_name(draft.user)))
+    shown = partial(show, site, channel.name, publisher)
+    publication = site.broker.publish(channel.name, draft, channel.keep, shown, writing)
     site.counters.publications += 1
-    return Position(site.broker.position(channel.name).epoch, publication.offset)
+    position = Position(site.broker.position(channel.name).epoch, publication.offset)
+    if writing is not None:
+        writing.wait()
+    return position
+
+
+def show(site: Site, name: ChannelName, publisher: Outbox | None, publication: Publication) -> None:
+    """Queue a publication for who is subscribed to its channel now; does not block or raise."""
+    channel = site.hub.channels.get(name)
+    if channel is None:
+        return
+    outboxes: Iterable[Outbox] = channel.audience
+    if publisher is not None and not channel.options.reflective:
+        outboxes = [outbox for outbox in outboxes if outbox is not publisher]
+    site.fan_out(frames.publish(channel, publication), outboxes)
+    if channel.options.history_size:
+        channel.remember(Remembered(publication.entry(), publication.at))
+
+
+def _name(user_text: str) -> str:
+    """A user's name from its JSON text; empty for nobody."""
+    return str(json.loads(user_text) or "") if user_text else ""
 
 
 def _to_sender(site: Site, cause: Cause, user: User, channel: Channel, draft: Draft) -> None:
-    publication = Publication(0, *draft)
+    publication = Publication(0, 0, *draft)
     frame = frames.publish(channel, publication)
     for connection in user.connections:
         mine = connection is cause.connection

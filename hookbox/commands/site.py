@@ -15,6 +15,7 @@ from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
 from hookbox.core.places import Places
 from hookbox.core.values import ChannelName, UserName
+from hookbox.delivery.exits import Exits, MemoryOnly
 from hookbox.engine.base import Broker
 from hookbox.errors import ConnectionGone
 from hookbox.protocol.rtjp import EncodedFrame
@@ -104,6 +105,8 @@ class Site:
     """Questions about who a browser is: by its cookies, connect payload and address."""
     places: Places = field(default_factory=Places)
     counters: Counters = field(default_factory=Counters)
+    exits: Exits | MemoryOnly = field(default_factory=MemoryOnly)
+    """Who is owed what is published, and what has to be on disk for it."""
     draining: bool = False
     queued_seconds: float = 0.0
     """How long, altogether, clients have waited at the door because the server had no time for them."""

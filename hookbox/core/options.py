@@ -76,6 +76,7 @@ class ChannelOptions:
     polling: Polling = POLLING_OFF
     recovery_size: int = 100
     recovery_duration: float = 120
+    durable: bool = False
 
     def asks(self, action: str) -> bool:
         """Whether the application is asked about `publish`, `subscribe` or `unsubscribe` here."""
@@ -308,4 +309,5 @@ _CHANNEL_READERS: dict[str, Callable[[str, JSON], Any]] = {
     "anonymous": _flag,
     "polling": _polling,
     "recovery_duration": _seconds,
+    "durable": _flag,
 }

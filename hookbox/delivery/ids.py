@@ -6,7 +6,12 @@ Source: the ULID specification: 48 bits of milliseconds, 80 bits of chance, in C
 from __future__ import annotations
 
 import secrets
+from hashlib import blake2b
+from typing import Final
 
+from hookbox.core.publication import Publication
+
+_KEY: Final = secrets.token_bytes(32)
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
 
@@ -17,8 +22,19 @@ def ulid(time_ms: int) -> str:
     Args:
         time_ms: milliseconds since the Unix epoch, below 2**48.
     """
-    number = time_ms << 80 | secrets.randbits(80)
+    return _digits(time_ms << 80 | secrets.randbits(80))
+
+
+def _digits(number: int) -> str:
     return "".join([DIGITS[number >> shift & 31] for shift in range(5 * (LENGTH - 1), -1, -5)])
+
+
+def message_id(publication: Publication) -> str:
+    """The id of a publication: its own, or one that follows from its number where none had to be kept."""
+    if publication.message_id:
+        return publication.message_id
+    chance = blake2b(publication.seq.to_bytes(8, "big"), digest_size=10, key=_KEY).digest()
+    return "msg_" + _digits(publication.time_ms << 80 | int.from_bytes(chance, "big"))
 
 
 def is_ulid(text: str) -> bool:

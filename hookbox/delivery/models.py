@@ -67,6 +67,7 @@ class Message:
         originator: user name, empty for none.
         type: event type, sent as `hookbox-type`; empty for none.
         hops: how often it has been through servers like this one.
+        whole: whether everything before it in its epoch is kept too.
     """
 
     seq: int
@@ -82,6 +83,7 @@ class Message:
     originator: str = ""
     type: str = ""
     hops: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

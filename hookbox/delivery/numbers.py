@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
+import gevent
 from gevent.lock import BoundedSemaphore
 
 from hookbox.delivery.store.base import Store
+from hookbox.errors import DeliveryStoreError
 
-BLOCK = 10_000
+logger = logging.getLogger(__name__)
+
+BLOCK: Final = 10_000
+LEAP: Final = 1_000_000
+"""Numbers left out at each start: as many may have been given while the store could not be written."""
+AGAIN: Final = 1.0
+"""Seconds until the store is tried again."""
 
 
 class Numbers:
@@ -20,6 +31,21 @@ class Numbers:
         self._store = store
         self._next = self._end = 0
         self._lock = BoundedSemaphore(1)
+        self._reserving = False
+
+    def begin(self) -> None:
+        """Be ready to `take`. Blocks.
+
+        Raises:
+            DeliveryStoreError: none can be reserved.
+        """
+        first = self._store.reserve(BLOCK + LEAP)
+        self._next, self._end = first + LEAP, first + LEAP + BLOCK
+
+    @property
+    def last(self) -> int:
+        """The last one given; before the first, one less than that."""
+        return self._next - 1
 
     def next(self) -> int:
         """A number that nobody else has. Blocks once in a block.
@@ -30,7 +56,26 @@ class Numbers:
         while self._next >= self._end:
             with self._lock:
                 if self._next >= self._end:
-                    self._next = self._store.reserve(BLOCK)
-                    self._end = self._next + BLOCK
+                    first = self._store.reserve(BLOCK)
+                    self._next, self._end = max(self._next, first), first + BLOCK
         self._next += 1
         return self._next - 1
+
+    def take(self) -> int:
+        """The same without ever blocking: while the store fails, messages that it need not keep go on."""
+        self._next += 1
+        if self._end - self._next < BLOCK // 2 and not self._reserving:
+            self._reserving = True
+            gevent.spawn(self._reserve)
+        return self._next - 1
+
+    def _reserve(self) -> None:
+        while self._end - self._next < BLOCK // 2:
+            try:
+                with self._lock:
+                    self._end = self._store.reserve(BLOCK) + BLOCK
+            except DeliveryStoreError as error:
+                if self._next >= self._end:
+                    logger.warning("no numbers can be reserved, going on without: %s", error)
+                gevent.sleep(AGAIN)
+        self._reserving = False

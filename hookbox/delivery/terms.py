@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
@@ -59,10 +59,21 @@ class Terms:
         self.rules = rules
         self.endpoints: dict[EndpointId, Endpoint] = {}
         """As they stand now; never older than what the store has."""
+        self.changed: Callable[[Endpoint | None, Endpoint | None], object] = lambda before, now: None
+        """Told of every endpoint that is new, different, or gone (None); must not block."""
 
     def learn(self, endpoints: Iterable[Endpoint]) -> None:
         """Know these endpoints."""
-        self.endpoints.update((endpoint.id, endpoint) for endpoint in endpoints)
+        for endpoint in endpoints:
+            before = self.endpoints.get(endpoint.id)
+            self.endpoints[endpoint.id] = endpoint
+            self.changed(before, endpoint)
+
+    def forget(self, name: EndpointId) -> None:
+        """Know an endpoint no longer; safe to repeat."""
+        before = self.endpoints.pop(name, None)
+        if before is not None:
+            self.changed(before, None)
 
     def endpoint(self, delivery: Delivery) -> Endpoint | None:
         """Whose delivery it is; None for a plain URL, or if it was deleted."""

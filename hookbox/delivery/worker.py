@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -198,7 +198,7 @@ class Worker:
         try:
             self._store.keep_endpoint(endpoint, entries)
         except DeliveryStoreError:
-            del self._terms.endpoints[endpoint.id]
+            self._terms.forget(endpoint.id)
             if before is not None:
                 self._terms.learn([before])
                 self._agenda.renew(before)
@@ -214,12 +214,24 @@ class Worker:
             DeliveryStoreError: nothing was changed.
         """
         self._store.drop_endpoint(endpoint, self._now_ms())
-        self._terms.endpoints.pop(endpoint, None)
+        self._terms.forget(endpoint)
         self._lanes.forget(endpoint)
 
     def endpoint(self, endpoint: EndpointId) -> Endpoint | None:
         """An endpoint as it stands now."""
         return self._terms.endpoints.get(endpoint)
+
+    @property
+    def endpoints(self) -> Mapping[EndpointId, Endpoint]:
+        """All endpoints, as they stand now."""
+        return self._terms.endpoints
+
+    def tell_changes(self, changed: Callable[[Endpoint | None, Endpoint | None], object]) -> None:
+        """Have somebody told of every endpoint from now on: how it stood, how it stands; None for not at all.
+
+        Whoever is told must not block.
+        """
+        self._terms.changed = changed
 
     def counts(self) -> Counts:
         """How it stands."""

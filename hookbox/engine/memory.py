@@ -1,98 +1,257 @@
-"""The engine of one process: publications live in memory, and a restart begins a new epoch."""
+"""The engine of one process: publications live in memory, and a restart begins a new epoch.
+
+What has to be on disk first is handed to a `Keeper` and shown when that is done.
+"""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
-from hookbox.core.history import Budget, Stream
+from hookbox.core.history import Budget
 from hookbox.core.publication import Publication
 from hookbox.core.values import ChannelName
-from hookbox.engine.base import RECOVERY_BYTES, RECOVERY_LIMIT, Draft, Position
-from hookbox.errors import EngineError
+from hookbox.engine.base import (
+    RECOVERY_BYTES,
+    RECOVERY_LIMIT,
+    Draft,
+    Keeper,
+    Numbers,
+    Position,
+    Reader,
+)
+from hookbox.engine.topic import Place, Topic
+from hookbox.errors import EngineError, HookboxError
+
+RING = (0, 0.0)
 
 
-class _Line:
-    """One channel's numbering and what of it can be recovered."""
+class Counted:
+    """Numbers that begin anew with each process; for engines without a store."""
 
-    __slots__ = ("epoch", "kept", "offset")
+    def __init__(self) -> None:
+        self.last = 0
 
-    def __init__(self, budget: Budget) -> None:
-        self.epoch = secrets.token_hex(8)
-        self.offset = 0
-        self.kept: Stream[Publication] = Stream(budget)
+    def take(self) -> int:
+        """The next one."""
+        self.last += 1
+        return self.last
 
 
 class MemoryBroker:
-    """A `Broker` that never blocks and calls `deliver` before `publish` returns.
+    """A `Broker` that never blocks and shows what needs no disk before `publish` returns.
 
     Args:
-        budget: what channels may keep.
+        budget: what topics may keep.
         recovery: publications, and bytes of them, that one recovery may return; may be changed at any time.
+        ring: publications and seconds that are kept of each topic, whatever its channel keeps; likewise.
+        numbers: gives the numbers.
     """
 
-    def __init__(self, budget: Budget, recovery: tuple[int, int] = (RECOVERY_LIMIT, RECOVERY_BYTES)) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        recovery: tuple[int, int] = (RECOVERY_LIMIT, RECOVERY_BYTES),
+        ring: tuple[int, float] = RING,
+        numbers: Numbers | None = None,
+    ) -> None:
         self.recovery = recovery
+        self.ring = ring
         self._budget = budget
-        self._lines: dict[ChannelName, _Line] = {}
+        self.numbers: Numbers = numbers or Counted()
+        self._topics: dict[ChannelName, Topic] = {}
+        self._alone: dict[ChannelName, None] = {}
+        """Topics without a channel, in the order in which they will be looked at."""
 
     def open(self, channel: ChannelName) -> Position:
-        """Begin a channel's life in a new epoch, unless it is open already."""
-        if channel not in self._lines:
-            self._lines[channel] = _Line(self._budget)
-        return self.position(channel)
+        """Begin a channel's life, in a new epoch unless the topic is still known."""
+        topic = self._begin(channel)
+        topic.has_channel = True
+        self._alone.pop(channel, None)
+        return Position(topic.epoch, topic.shown)
 
     def close(self, channel: ChannelName) -> None:
-        """Forget a channel and its publications."""
-        if line := self._lines.pop(channel, None):
-            line.kept.clear()
+        """End a channel's life; the topic is forgotten when nothing of it is left."""
+        topic = self._topics.get(channel)
+        if topic is not None:
+            topic.has_channel = False
+            self._forget_or_look_again(channel)
+
+    def restore(self, name: ChannelName, position: Position) -> None:
+        """Go on with the numbers of a topic that is wholly on disk."""
+        topic = self._begin(name)
+        topic.epoch, topic.offset = position
+        topic.shown = topic.offset
+
+    def _begin(self, name: ChannelName) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = Topic(self._budget, self.numbers.last)
+            self._alone[name] = None
+        return topic
 
     def publish(
         self,
-        channel: ChannelName,
+        topic: ChannelName,
         draft: Draft,
         keep: tuple[int, float],
         deliver: Callable[[Publication], None],
+        keeper: Keeper | None = None,
     ) -> Publication:
-        """Number, keep and deliver a draft.
+        """Number a draft, and show it; at once, or in its turn.
 
         Raises:
-            EngineError: the channel is not open.
+            HookboxError: it cannot be put on disk; nothing happened.
         """
-        line = self._line(channel)
+        line = self._topics.get(topic) or self._begin(topic)
+        if keeper is None and line.whole:
+            if line.offset:
+                line.begin_epoch()  # what is on disk has a hole from now on
+            line.whole = False
         line.offset += 1
-        publication = Publication(line.offset, *draft)
-        line.kept.append(publication, *keep)
-        deliver(publication)
+        publication = Publication(line.offset, self.numbers.take(), *draft)
+        if keeper is None and not line.pending:
+            self._show(line, publication, keep, deliver)
+        else:
+            self._queue(line, Place(publication, keep, deliver), keeper)
         return publication
 
-    def position(self, channel: ChannelName) -> Position:
-        """Where an open channel stands.
+    def _queue(self, topic: Topic, place: Place, keeper: Keeper | None) -> None:
+        """Have a publication wait for its turn."""
+        topic.pending.append(place)
+        if keeper is None:
+            place.on_disk = True  # it need not be
+            return
+        try:
+            keeper.begin(place.publication, topic.epoch, topic.whole, partial(self._settle, topic, place))
+        except BaseException as error:
+            failed = error if isinstance(error, HookboxError) else EngineError("it could not be written")
+            self._settle(topic, place, failed)
+            raise
+
+    def _settle(self, topic: Topic, place: Place, error: HookboxError | None) -> None:
+        """It is known what became of one that waits; show what may be shown now."""
+        place.on_disk = error is None
+        pending = topic.pending
+        while pending and pending[0].on_disk is not None:
+            first = pending.popleft()
+            if not first.on_disk:
+                topic.lost += 1
+                continue
+            if topic.lost:
+                topic.begin_epoch()  # else its subscribers would look for what is not there
+                topic.lost = 0
+            self._show(topic, first.publication, first.keep, first.deliver)
+        if not pending:
+            topic.offset -= topic.lost
+            topic.lost = 0
+        for reader in topic.readers:
+            reader.settled()
+
+    def _show(
+        self,
+        topic: Topic,
+        publication: Publication,
+        keep: tuple[int, float],
+        deliver: Callable[[Publication], None],
+    ) -> None:
+        topic.shown = publication.offset
+        topic.ring.append(publication, *self._keep(keep))
+        deliver(publication)
+        for reader in topic.readers:
+            reader.put(publication)
+
+    def _keep(self, keep: tuple[int, float]) -> tuple[int, float]:
+        """How much of a topic is kept where its channel wants so much."""
+        count, seconds = keep
+        least, least_seconds = self.ring
+        if not count:
+            return self.ring
+        if not least:
+            return keep
+        return max(count, least), max(seconds, least_seconds) if seconds and least_seconds else 0.0
+
+    def position(self, topic: ChannelName) -> Position:
+        """Where a topic stands.
 
         Raises:
-            EngineError: the channel is not open.
+            EngineError: it is not known.
         """
-        line = self._line(channel)
-        return Position(line.epoch, line.offset)
+        line = self._known(topic)
+        return Position(line.epoch, line.shown)
 
     def since(
-        self, channel: ChannelName, seen: Position, keep: tuple[int, float], now: float
+        self, topic: ChannelName, seen: Position, keep: tuple[int, float], now: float
     ) -> list[Publication] | None:
         """What came after a position, or None if some of it is no longer kept."""
-        line = self._line(channel)
-        if seen.epoch != line.epoch or not 0 <= seen.offset <= line.offset:
+        line = self._known(topic)
+        missing = line.shown - seen.offset
+        if seen.epoch != line.epoch or not 0 <= missing <= line.shown:
             return None
-        line.kept.prune(*keep, now)
-        missing = line.offset - seen.offset
+        count, seconds = keep
         most, most_bytes = self.recovery
-        if missing > min(len(line.kept), most):
+        if missing > min(len(line.ring), count, most):
             return None
-        missed = list(islice(line.kept, len(line.kept) - missing, None))
+        missed = list(islice(line.ring, len(line.ring) - missing, None))
+        if missed and seconds and missed[0].at < now - seconds:
+            return None
         return missed if sum(item.size for item in missed) <= most_bytes else None
 
-    def _line(self, channel: ChannelName) -> _Line:
+    def follow(self, topic: ChannelName, reader: Reader) -> None:
+        """Show a reader everything from now on."""
+        line = self._begin(topic)
+        line.readers = (*line.readers, reader)
+
+    def unfollow(self, topic: ChannelName, reader: Reader) -> None:
+        """Show it nothing more."""
+        line = self._topics.get(topic)
+        if line is not None:
+            line.readers = tuple(other for other in line.readers if other is not reader)
+            if not line.has_channel:
+                self._forget_or_look_again(topic)
+
+    def kept(self, topic: ChannelName) -> Sequence[Publication]:
+        """What is still known of a topic, oldest first."""
+        line = self._topics.get(topic)
+        return [] if line is None else list(line.ring)
+
+    def complete_since(self, topic: ChannelName) -> int:
+        """Everything of a topic with a greater `seq` is among what is kept."""
+        line = self._topics.get(topic)
+        return self.numbers.last if line is None else line.ring.gone
+
+    def pending(self, topic: ChannelName) -> int | None:
+        """The smallest `seq` given on a topic and not shown yet; None if there is none."""
+        line = self._topics.get(topic)
+        return line.pending[0].publication.seq if line is not None and line.pending else None
+
+    def sweep(self, now: float, most: int = 200) -> None:
+        """Give up what is too old of topics without a channel, and forget those of which nothing is left.
+
+        Args:
+            now: monotonic seconds.
+            most: topics looked at; the others come next time.
+        """
+        for name in list(islice(self._alone, most)):
+            self._topics[name].ring.prune(*self._keep((0, 0.0)), now)
+            self._forget_or_look_again(name)
+
+    def _forget_or_look_again(self, name: ChannelName) -> None:
+        self._alone.pop(name, None)
+        if not self.ring[0]:
+            self._topics[name].ring.clear()
+        if self._topics[name].is_needed:
+            self._alone[name] = None
+        else:
+            del self._topics[name]
+
+    def __len__(self) -> int:
+        """How many topics are known."""
+        return len(self._topics)
+
+    def _known(self, topic: ChannelName) -> Topic:
         try:
-            return self._lines[channel]
+            return self._topics[topic]
         except KeyError:
             raise EngineError("channel is not open") from None

@@ -36,6 +36,7 @@ class HookboxProcess:
         app: who answers its webhooks.
         command: what to run; the flags follow.
         flags: settings by name, e.g. `leave_grace=0.2`; True is a bare switch, a list repeats the flag.
+            Without `store` what is owed is kept in memory.
 
     Raises:
         ValueError: an application is given and named too.
@@ -53,7 +54,7 @@ class HookboxProcess:
         self._app = app if app is not None or named else ScriptedApp()
         self._clients: list[Client] = []
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="hookbox-", suffix=".log")  # noqa: SIM115
-        given: dict[str, object] = {"port": 0, "api_security_token": self.TOKEN}
+        given: dict[str, object] = {"port": 0, "api_security_token": self.TOKEN, "store": ":memory:"}
         if self._app is not None:
             given["cbport"] = self._app.port
         arguments = [*command, *_as_flags(given | flags)]

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from hookbox.core.values import JSONObject
-from hookbox.errors import CommandRefused, EngineError, HookboxError
+from hookbox.errors import CommandRefused, DeliveryStoreError, EngineError, HookboxError
 from hookbox.protocol.json_text import dump
 from hookbox.web.bodies import Unreadable
 from hookbox.web.caller import RateExceeded
@@ -74,7 +74,7 @@ def no(error: HookboxError) -> Answer:
     elif isinstance(error, RateExceeded):
         status = 429
         extra.append(("Retry-After", str(error.retry_after)))
-    elif isinstance(error, EngineError):
+    elif isinstance(error, EngineError | DeliveryStoreError):
         status = 503
         extra.append(("Retry-After", str(UNAVAILABLE_SECONDS)))
     return answer(STATUS_LINES[status], failure(error), *extra)

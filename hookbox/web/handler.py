@@ -158,6 +158,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         environ["SERVER_PROTOCOL"] = head.version
         environ["REMOTE_ADDR"] = self.client_ip
         environ["hookbox.client_ip"] = self.client_ip
+        environ["hookbox.direct_peer"] = "" if forwarded or "HTTP_FORWARDED" in headers else self.peer
         environ["hookbox.origin"] = self._origin
         environ["wsgi.input_terminated"] = True
         return environ

@@ -2,8 +2,9 @@
 
 Each server answers on a small control socket per door, whose name follows from the user and from the
 address the door is bound to. A new process asks there, is given the listening sockets themselves
-(SCM_RIGHTS, unix(7)), accepts on them, and then tells the old one to drain. Before that word nothing
-changes for the old one: a new process that does not start leaves it as it was.
+(SCM_RIGHTS, unix(7)), asks for the store, which only one process can have, accepts on the sockets, and then
+tells the old one to drain. A new process that does not start leaves the old one as it was, which takes its
+store back.
 
 What is relied on, all of Linux:
 
@@ -40,11 +41,15 @@ from hookbox.web.listen import family_of
 logger = logging.getLogger(__name__)
 
 HELLO: Final = b"hookbox take-over 1"
+STORE: Final = b"store"
+RELEASED: Final = b"released"
 READY: Final = b"ready"
 DRAINING: Final = b"draining"
 ANSWER_SECONDS: Final = 5.0
 START_SECONDS: Final = 60.0
 """How long a new process may take from its question until it accepts."""
+RELEASE_SECONDS: Final = 30.0
+"""How long the old process may take to finish what it is delivering, and to close its store."""
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 MOST_BYTES: Final = 4096
 MOST_DOORS: Final = 4
@@ -103,6 +108,8 @@ class Offer:
         doors: by the address each is bound to; what is passed on.
         spawn: runs a function in a greenlet of its own.
         on_taken: called when another process accepts on the doors; has to stop accepting before it returns.
+        release: closes the store; may block.
+        take_back: opens it again, as nobody has taken over after all; may block.
     """
 
     def __init__(
@@ -110,7 +117,11 @@ class Offer:
         doors: Mapping[str, Listening],
         spawn: Callable[..., Any],
         on_taken: Callable[[], None],
+        release: Callable[[], None] = lambda: None,
+        take_back: Callable[[], None] = lambda: None,
     ) -> None:
+        self._release = release
+        self._take_back = take_back
         self._doors = doors
         self._spawn = spawn
         self._on_taken = on_taken
@@ -163,7 +174,7 @@ class Offer:
             logger.info("another process starts to take over")
             self._pass_on(line)
             line.settimeout(START_SECONDS)
-            if line.recv(MOST_BYTES) != READY:
+            if not self._see_it_start(line):
                 logger.warning("the process that was to take over did not start; going on")
                 return
         finally:
@@ -171,6 +182,21 @@ class Offer:
         self.close()
         self._on_taken()
         line.send(DRAINING)
+
+    def _see_it_start(self, line: Any) -> bool:
+        """Give the store away when it is wanted; says whether the other process accepts in the end."""
+        word = line.recv(MOST_BYTES)
+        if word != STORE:
+            return bool(word == READY)
+        started = False
+        try:
+            self._release()
+            line.send(RELEASED)
+            started = line.recv(MOST_BYTES) == READY
+        finally:
+            if not started:
+                self._take_back()
+        return bool(started)
 
     def _pass_on(self, line: Any) -> None:
         about = {
@@ -199,6 +225,18 @@ class Predecessor:
     def take(self, address: str) -> Listening | None:
         """Its socket for that address, None if it has none."""
         return self._doors.pop(address, None)
+
+    def release_store(self) -> None:
+        """Have it close its store, so that this process can open it. Blocks.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        self._line.settimeout(RELEASE_SECONDS)
+        self._line.send(STORE)
+        if self._line.recv(MOST_BYTES) != RELEASED:
+            raise OSError(errno.EBUSY, f"process {self.pid} does not hand its store over; try again")
+        self._line.settimeout(ANSWER_SECONDS)
 
     def dismiss(self) -> None:
         """Have it drain, once its successor accepts; returns when it does not accept any more."""

@@ -99,9 +99,7 @@ class Dialer:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
 
-    def dial(
-        self, target: Target, timeout: float, addresses: Sequence[Address] | None = None
-    ) -> Connection:
+    def dial(self, target: Target, timeout: float, addresses: Sequence[Address] | None = None) -> Connection:
         """Connect to the first address that accepts, with TLS if the scheme is https.
 
         Args:

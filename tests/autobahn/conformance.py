@@ -41,7 +41,7 @@ def echo_server(settings: object) -> Iterator[str]:
     Raises:
         RuntimeError: its log has an error or a traceback in the end.
     """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOOKBOX_STORE": ":memory:"}
     command = [sys.executable, str(HERE / "echo_server.py"), json.dumps(settings)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, text=True, **pipes) as server:
@@ -116,7 +116,9 @@ def main(patterns: list[str]) -> int:
         return 2
     groups = list(filter(None, (narrowed(group, patterns) for group in GROUPS))) if patterns else GROUPS
     if not groups:
-        print(f"*** no cases are named like that: {' '.join(patterns)}; try 1.1.1 or '6.4.*'", file=sys.stderr)
+        print(
+            f"*** no cases are named like that: {' '.join(patterns)}; try 1.1.1 or '6.4.*'", file=sys.stderr
+        )
         return 2
     wrong_ones = sum(map(report, groups))
     print(f"\n{wrong_ones} wrong verdicts." if wrong_ones else "\nEvery verdict is as it should be.")

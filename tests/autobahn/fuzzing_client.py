@@ -78,7 +78,9 @@ def chosen(patterns):
     """The cases that match, in the order of their numbers."""
     found = {case_id(case): case for case in Cases}
     matching = [name for name in found if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    return [found[name] for name in sorted(matching, key=lambda name: [int(part) for part in name.split(".")])]
+    return [
+        found[name] for name in sorted(matching, key=lambda name: [int(part) for part in name.split(".")])
+    ]
 
 
 class FuzzingProtocol(WebSocketClientProtocol):

@@ -41,7 +41,9 @@ def main(home, python):
 def suits(python):
     """Whether a Python can convert code of Python 2 and make environments."""
     try:
-        return not subprocess.run([python, "-W", "ignore", "-c", PROBE], capture_output=True, check=False).returncode
+        return not subprocess.run(
+            [python, "-W", "ignore", "-c", PROBE], capture_output=True, check=False
+        ).returncode
     except OSError:
         return False
 

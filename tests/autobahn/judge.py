@@ -107,10 +107,14 @@ def table(verdicts: list[Verdict]) -> list[str]:
     for verdict in verdicts:
         chapter = int(re.match(r"\d+", verdict.id)[0])
         chapters.setdefault(chapter, Counter())[worse(verdict.behavior, verdict.close, words)] += 1
-    words = [word for word in words if word in ("OK", "FAILED") or any(said[word] for said in chapters.values())]
+    words = [
+        word for word in words if word in ("OK", "FAILED") or any(said[word] for said in chapters.values())
+    ]
     lines = [f"  {'chapter':<9}{'cases':>7}" + "".join(f"{word:>15}" for word in words)]
     for chapter, said in sorted(chapters.items()):
-        lines.append(f"  {chapter:<9}{said.total():>7}" + "".join(f"{said[word] or '.':>15}" for word in words))
+        lines.append(
+            f"  {chapter:<9}{said.total():>7}" + "".join(f"{said[word] or '.':>15}" for word in words)
+        )
     total = sum(chapters.values(), Counter())
     lines.append(f"  {'total':<9}{total.total():>7}" + "".join(f"{total[word] or '.':>15}" for word in words))
     return lines

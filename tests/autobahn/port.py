@@ -38,7 +38,9 @@ def main(target):
     shutil.rmtree(target, ignore_errors=True)
     cases = target / "case"
     cases.mkdir(parents=True)
-    shutil.copytree(source / "case", cases, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pyc", "__pycache__"))
+    shutil.copytree(
+        source / "case", cases, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pyc", "__pycache__")
+    )
     tool = refactor.RefactoringTool(refactor.get_fixers_from_package("lib2to3.fixes"))
     for path in sorted(cases.glob("*.py")):
         if path.stem == LEFT_OUT:
@@ -59,7 +61,9 @@ def ported(path, tool):
     text = text.replace("pkg_resources", "resource_files")
     text = str(tool.refactor_string(text + "\n", str(path)))
     # What was bytes in a file of UTF-8 becomes a character for each of these bytes.
-    return re.sub(r"[^\x00-\x7f]", lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode()), text)
+    return re.sub(
+        r"[^\x00-\x7f]", lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode()), text
+    )
 
 
 if __name__ == "__main__":

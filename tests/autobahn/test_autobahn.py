@@ -17,7 +17,8 @@ DEFAULTS, TOO_BIG, LARGE, COMPRESSION = GROUPS
 GOOD = Verdict("1.1.1", "OK", "OK", 1000, 0.1, "as expected", "properly closed")
 
 needs_tools = pytest.mark.skipif(
-    not tools_are_there(), reason="NOT TESTED: no Autobahn|Testsuite here; `make autobahn` installs and runs all of it"
+    not tools_are_there(),
+    reason="NOT TESTED: no Autobahn|Testsuite here; `make autobahn` installs and runs all of it",
 )
 
 
@@ -64,7 +65,12 @@ def test_U3_a_case_with_a_time_limit_is_held_to_it():
 
 
 def test_the_table_counts_each_case_by_its_worse_word():
-    verdicts = [GOOD, said("7.1.1", "OK", "UNCLEAN"), said("7.1.2", "OK", "OK"), said("10.1.1", "NEW WORD", "OK")]
+    verdicts = [
+        GOOD,
+        said("7.1.1", "OK", "UNCLEAN"),
+        said("7.1.2", "OK", "OK"),
+        said("10.1.1", "NEW WORD", "OK"),
+    ]
     assert [line.split() for line in table(verdicts)] == [
         ["chapter", "cases", "OK", "UNCLEAN", "FAILED"],
         ["1", "1", "1", ".", "."],
@@ -86,7 +92,9 @@ def test_U1_the_echo_gives_back_text_and_binary_as_they_came():
 @needs_tools
 def test_U2_a_sample_of_cases_gets_the_verdicts_it_should():
     with echo_server({}) as url:
-        verdicts = put(url, ("1.*", "2.*", "3.*", "4.1.*", "5.[1-8]", "6.2.*", "6.3.1", "7.3.*", "7.7.*", "7.9.*"))
+        verdicts = put(
+            url, ("1.*", "2.*", "3.*", "4.1.*", "5.[1-8]", "6.2.*", "6.3.1", "7.3.*", "7.7.*", "7.9.*")
+        )
     assert len(verdicts) > 70
     assert [v for v in verdicts if deviation(v, DEFAULTS)] == []
 
@@ -106,7 +114,9 @@ def test_U3_U4_a_sample_of_large_messages_and_of_compression():
 def test_the_tools_are_not_part_of_what_the_suite_needs():
     """They are installed by their own target alone, each at one version."""
     pinned = [
-        line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+        line
+        for line in (HERE / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
     ]
     assert all("==" in line for line in pinned)
     assert "autobahn" not in (HERE.parents[1] / "setup.py").read_text()

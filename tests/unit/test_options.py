@@ -58,6 +58,7 @@ def test_the_defaults_are_those_of_the_manual():
         "polling": {"mode": "", "url": "", "interval": 5.0, "form": {}, "originator": ""},
         "recovery_size": 100,
         "recovery_duration": 120,
+        "durable": False,
     }
     assert UserOptions().as_json() == {
         "reflective": True,

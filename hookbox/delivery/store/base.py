@@ -6,7 +6,7 @@ share a transaction. A call that changes something returns only after its commit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,13 +53,13 @@ class Entry:
 
     Args:
         deliveries: rows that belong to the same commit.
-        rest_after: deliveries for endpoints after this one are written later, page by page; None for none.
+        rest_after: after whom the rest is written later, page by page (see `Exits`); None for none.
         remembered: for an idempotency key; None without one.
     """
 
     message: Message
     deliveries: tuple[Delivery, ...] = ()
-    rest_after: EndpointId | None = None
+    rest_after: str | None = None
     remembered: Remembered | None = None
 
 
@@ -154,6 +154,17 @@ class Store(Protocol):
 
         Raises:
             QueueFull: there are too many unfinished deliveries, or there is no space.
+        """
+
+    def begin_accept(self, entry: Entry, done: Callable[[BaseException | None], object]) -> None:
+        """The same without waiting.
+
+        Args:
+            done: called in the hub, in the order in which entries were given, with None once it is on disk,
+                or with what `accept` would raise. It must not block or raise.
+
+        Raises:
+            DeliveryStoreError: the store is closed; `done` is not called.
         """
 
     def recall(self, key: str, since_ms: int) -> Remembered | None:

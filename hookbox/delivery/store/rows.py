@@ -22,7 +22,8 @@ from hookbox.delivery.models import (
 )
 
 MESSAGE = (
-    "seq, id, topic, offset, epoch, time_ms, source, originator, type, content_type, body, payload, hops"
+    "seq, id, topic, offset, epoch, time_ms, source, originator, type, content_type, body, payload, hops, "
+    "whole"
 )
 DELIVERY = (
     "id, seq, endpoint, url, wishes, state, attempts, failures, due_ms, reason, last_status, tag, "
@@ -47,18 +48,17 @@ def message_row(message: Message) -> Row:
     m = message
     return (
         m.seq, m.id, m.topic, m.offset, m.epoch, m.time_ms, m.source.value, m.originator, m.type,
-        m.content_type, m.body, m.payload, m.hops,
+        m.content_type, m.body, m.payload, m.hops, m.whole,
     )  # fmt: skip
 
 
 def read_message(row: Row) -> Message:
     """A message from its row."""
-    seq, name, topic, offset, epoch, time_ms, source, originator, kind, content_type, body, payload, hops = (
-        row
-    )
+    seq, name, topic, offset, epoch, time_ms, source, originator, kind, content_type, body, payload = row[:12]
+    hops, whole = row[12:]
     return Message(
         seq, MessageId(name), time_ms, Source(source), content_type, body, payload, topic, offset, epoch,
-        originator, kind, hops,
+        originator, kind, hops, bool(whole),
     )  # fmt: skip
 
 

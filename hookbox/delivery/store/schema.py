@@ -20,7 +20,7 @@ CREATE TABLE messages (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, offset INTEGER NOT NULL,
   epoch TEXT NOT NULL, time_ms INTEGER NOT NULL, source TEXT NOT NULL, originator TEXT NOT NULL,
   type TEXT NOT NULL, content_type TEXT NOT NULL, body BLOB NOT NULL, payload TEXT NOT NULL,
-  hops INTEGER NOT NULL);
+  hops INTEGER NOT NULL, whole INTEGER NOT NULL);
 CREATE INDEX messages_of_topic ON messages (topic, seq);
 
 CREATE TABLE endpoints (

@@ -123,6 +123,16 @@ class SqliteStore:
         """
         self._write(lambda db: self._accept(db, entry))
 
+    def begin_accept(self, entry: Entry, done: Callable[[BaseException | None], object]) -> None:
+        """The same without waiting."""
+
+        def tell(error: BaseException | None) -> None:
+            if error is not None:
+                self._unfinished = None  # what was counted may have been undone
+            done(error)
+
+        self._thread.post(lambda db: self._accept(db, entry), tell)
+
     def _accept(self, db: sqlite3.Connection, entry: Entry) -> None:
         owed = sum(delivery.state.value in UNFINISHED for delivery in entry.deliveries)
         unfinished = self._count(db)

@@ -29,15 +29,33 @@ T = TypeVar("T")
 
 
 class Call(Generic[T]):
-    """One thing to do with the connection, and whoever waits for it."""
+    """One thing to do with the connection, and who is told that it is done."""
 
-    __slots__ = ("error", "function", "outcome", "value")
+    __slots__ = ("error", "function", "tell", "value")
 
-    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+    def __init__(
+        self, function: Callable[[sqlite3.Connection], T], tell: Callable[[Call[T]], object]
+    ) -> None:
         self.function = function
-        self.outcome: AsyncResult[T] = AsyncResult()
+        self.tell = tell
         self.value: T | None = None
         self.error: BaseException | None = None
+
+
+class Awaited(Call[T]):
+    """One that somebody waits for."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+        self.outcome: AsyncResult[T] = AsyncResult()
+        super().__init__(function, self._wake)
+
+    def _wake(self, call: Call[T]) -> None:
+        if call.error is not None:
+            self.outcome.set_exception(call.error)
+        else:
+            self.outcome.set(call.value)
 
 
 class StoreThread:
@@ -58,7 +76,7 @@ class StoreThread:
         self._bell = get_hub().loop.async_()
         self._bell.start(self._hand_over)
         self._closed = False
-        opened: Call[None] = Call(lambda connection: None)
+        opened: Awaited[None] = Awaited(lambda connection: None)
         get_original("_thread", "start_new_thread")(self._work, (open, opened))
         opened.outcome.get()
 
@@ -72,11 +90,28 @@ class StoreThread:
             DeliveryStoreError: the database failed; nothing was changed.
             Exception: whatever the function raised.
         """
+        call = Awaited(function)
+        self._put(call)
+        return cast(T, call.outcome.get())
+
+    def post(
+        self, function: Callable[[sqlite3.Connection], T], done: Callable[[BaseException | None], object]
+    ) -> None:
+        """The same without waiting.
+
+        Args:
+            done: called in the hub when what was changed is on disk, with None, or with what `call` would
+                raise; those posted and called earlier are told before it. It must not block or raise.
+
+        Raises:
+            DeliveryStoreError: the store is closed.
+        """
+        self._put(Call(function, lambda call: done(call.error)))
+
+    def _put(self, call: Call[Any]) -> None:
         if self._closed:
             raise DeliveryStoreError("the store is closed")
-        call = Call(function)
         self._queue.put(call)
-        return cast(T, call.outcome.get())
 
     def close(self, farewell: str = "SELECT 0") -> None:
         """Let everything called so far finish, then close the connection. Blocks; safe to repeat.
@@ -86,7 +121,7 @@ class StoreThread:
         """
         if self._closed:
             return
-        last: Call[object] = Call(lambda connection: connection.execute(farewell).fetchall())
+        last: Awaited[object] = Awaited(lambda connection: connection.execute(farewell).fetchall())
         self._closed = True
         self._queue.put(last)
         self._queue.put(None)
@@ -98,10 +133,7 @@ class StoreThread:
         """In the hub: tell those who wait."""
         while self._done:
             call = self._done.popleft()
-            if call.error is not None:
-                call.outcome.set_exception(call.error)
-            else:
-                call.outcome.set(call.value)
+            call.tell(call)
 
     # in the thread
 

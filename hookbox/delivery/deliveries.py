@@ -1,0 +1,151 @@
+"""Everything that delivers, as one part: the store, the numbers, the worker, and what is owed to whom."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gevent.event import Event
+
+from hookbox.clock import Clock
+from hookbox.delivery.egress import Mode, Policy, Rule
+from hookbox.delivery.exits import Exits
+from hookbox.delivery.numbers import Numbers
+from hookbox.delivery.schedule import DEFAULT, read_schedule
+from hookbox.delivery.sender import Sender
+from hookbox.delivery.store.sqlite import Limits, SqliteStore
+from hookbox.delivery.terms import WorkerRules
+from hookbox.delivery.worker import Worker
+from hookbox.settings import Settings
+from hookbox.webhooks.resolve import Resolver
+
+logger = logging.getLogger(__name__)
+
+MEMORY: Final = ":memory:"
+FAILURES_BEFORE_PROBING: Final = 10
+
+
+class Deliveries:
+    """Delivers what is owed.
+
+    Args:
+        settings: those in force now.
+        own: addresses and ports that this server listens on.
+
+    Raises:
+        DeliveryStoreError: the store cannot be used; the text says why.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        clock: Clock,
+        resolver: Resolver,
+        own: Callable[[], frozenset[tuple[str, int]]] = frozenset,
+    ) -> None:
+        self._settings = settings
+        self._own = own
+        self._policy: tuple[object, object, Policy] | None = None
+        chosen = settings()
+        self.clock = clock
+        self.store = SqliteStore(chosen.store, _limits(chosen))
+        _warn(chosen)
+        self.numbers = Numbers(self.store)
+        self.sender = Sender(self.policy, resolver, clock)
+        self.worker = Worker(self.store, self.sender, clock, rules_from(chosen), self.numbers)
+        self.exits = Exits(self.store, self.worker, clock)
+        self.under_way: dict[str, Event] = {}
+        """Idempotency keys whose requests are being answered."""
+
+    def start(self) -> None:
+        """Take up what an earlier start left, and deliver from now on. Blocks.
+
+        Raises:
+            DeliveryStoreError: the store cannot be read or written.
+        """
+        self.numbers.begin()
+        self.worker.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """End: attempts under way get their time, then everything is on disk. Blocks; safe to repeat."""
+        self.worker.stop(grace_seconds)
+        self.sender.close()
+        self.store.close()
+
+    def policy(self) -> Policy:
+        """Where deliveries may go now."""
+        settings, own = self._settings(), self._own()
+        if self._policy is None or self._policy[0] is not settings or self._policy[1] != own:
+            self._policy = settings, own, policy_from(settings, own)
+        return self._policy[2]
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_queue, settings.max_store, settings.store_sync == "full")
+
+
+def _warn(settings: Settings) -> None:
+    if settings.store == MEMORY:
+        logger.warning("store is :memory: - what is owed and subscribed is forgotten when this process ends")
+    elif settings.store_sync != "full":
+        logger.warning("store_sync is normal - a loss of power can lose the newest acknowledged messages")
+    if settings.dispatch_auth == "open":
+        logger.warning("dispatch_auth is open - everybody who reaches the port can have requests sent")
+
+
+def rules_from(settings: Settings) -> WorkerRules:
+    """How deliveries are made, as the settings say."""
+    return WorkerRules(
+        max_in_flight=settings.max_in_flight,
+        per_origin=settings.per_origin,
+        schedule=read_schedule(settings.retry_schedule) if settings.retry_schedule else DEFAULT,
+        timeout=settings.attempt_timeout,
+        connect_timeout=settings.connect_timeout,
+        max_age=settings.max_age,
+        disable_after=settings.disable_after,
+        breaker=FAILURES_BEFORE_PROBING if settings.breaker else 0,
+        errback_url=settings.errback_url,
+        errback_secret=settings.errback_secret,
+        default_secret=settings.default_signing_secret,
+    )
+
+
+def policy_from(settings: Settings, own: frozenset[tuple[str, int]]) -> Policy:
+    """Where deliveries may go, as the settings say."""
+    return Policy(
+        Mode(settings.egress),
+        tuple(map(Rule.read, settings.egress_allow)),
+        tuple(map(Rule.read, settings.egress_deny)),
+        frozenset(map(int, settings.egress_ports)),
+        settings.https_only,
+        own,
+    )
+
+
+def addresses_of(listeners: Iterable[socket.socket]) -> frozenset[tuple[str, int]]:
+    """The addresses and ports under which listening sockets can be reached, as far as can be told."""
+    found: set[tuple[str, int]] = set()
+    for listener in listeners:
+        if listener.family not in (socket.AF_INET, socket.AF_INET6):
+            continue
+        host, port = listener.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):
+            found.update((own, port) for own in ("127.0.0.1", "::1", *_outward_addresses()))
+        else:
+            found.add((host, port))
+    return frozenset(found)
+
+
+def _outward_addresses() -> list[str]:
+    """This machine's addresses on the way out; nothing is sent."""
+    found = []
+    for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((anywhere, 9))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            continue
+    return found
