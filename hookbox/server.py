@@ -28,7 +28,7 @@ from hookbox.core.values import ConnectionId
 from hookbox.delivery.deliveries import Deliveries, addresses_of
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
-from hookbox.errors import CommandRefused, LimitReached
+from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
@@ -220,6 +220,16 @@ class Server:
         deliveries.start()
         self.broker.numbers = deliveries.numbers
         self.site.exits = deliveries.exits
+
+    def delivering(self) -> Deliveries:
+        """What delivers now.
+
+        Raises:
+            DeliveryStoreError: nothing does, as the server has not begun.
+        """
+        if self.deliveries is None:
+            raise DeliveryStoreError("the server has not started")
+        return self.deliveries
 
     def _own_addresses(self) -> frozenset[tuple[str, int]]:
         if self._addresses is None:

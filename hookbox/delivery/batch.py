@@ -62,8 +62,9 @@ def read_batch(request: Request) -> Dispatch:
     retry = None if given.get("retry") is None else read_retry("retry", given["retry"])
     return Dispatch(
         _batch_content(given),
-        tuple(_target(index, item, retry) for index, item in enumerate(to)),
+        tuple(_target(request, index, item, retry) for index, item in enumerate(to)),
         topic,
+        Target(headers=checked_headers(request, ()), retry=retry),
         key=key_of(request, _string(given, "id") if "id" in given else None),
         fingerprint=fingerprint_of(request, []),
         type=read_type(_string(given, "type")),
@@ -96,7 +97,7 @@ def _batch_content(given: JSONObject) -> Content:
         raise BadRequest(400, "the body is not JSON, but its content type says so") from None
 
 
-def _target(index: int, item: JSON, retry: tuple[float, ...] | None) -> Target:
+def _target(request: Request, index: int, item: JSON, retry: tuple[float, ...] | None) -> Target:
     where = f"to[{index}]"
     if not isinstance(item, dict) or not (item.get("url") or item.get("endpoint")):
         raise BadRequest(400, f"{where} has to be an object with url or endpoint")
@@ -111,7 +112,7 @@ def _target(index: int, item: JSON, retry: tuple[float, ...] | None) -> Target:
         _string(item, "url"),
         _string(item, "endpoint"),
         (read_secret(f"{where}.secret", secret),) if secret else (),
-        checked_headers((name, str(value)) for name, value in headers.items()),
+        checked_headers(request, ((name, str(value)) for name, value in headers.items())),
         retry if item.get("retry") is None else read_retry(f"{where}.retry", item["retry"]),
         None if timeout is None else read_number(f"{where}.timeout", timeout, 1, 60),
         read_count(f"{where}.tag", _string(item, "tag"), 128),

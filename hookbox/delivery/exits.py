@@ -126,6 +126,8 @@ class Exits:
 
     def _takers(self, message: Message) -> list[Endpoint]:
         """The endpoints that want a message, ordered ones first, then by id."""
+        if not message.topic:
+            return []
         known = self._worker.endpoints
         takers = [known[name] for name in self.wanting.of(message.topic) if name in known]
         if any(endpoint.filter is not None for endpoint in takers):

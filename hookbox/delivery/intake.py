@@ -6,6 +6,7 @@ the escape for a field of that name.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Sequence
@@ -67,6 +68,9 @@ CONTROLS = {
     "_moderate": "Hookbox-Moderate",
 }
 """Control values, and the header that stands for each where the body is sent on as it is."""
+
+OPAQUE = "application/octet-stream"
+_is_encoding = re.compile(r"[A-Za-z0-9, -]{1,100}").fullmatch
 
 
 class Controls:
@@ -187,14 +191,21 @@ def _from_base64(text: str) -> str:
 def _with_body(request: Request, controls: Controls) -> Dispatch:
     if not controls.all("_url") and not controls.text("_topic"):
         raise BadRequest(400, NO_DESTINATION)
+    encoding = request.header("content-encoding")
+    if encoding and not _is_encoding(encoding):
+        raise BadRequest(400, "Content-Encoding is malformed")
+    content_type = request.content_type or OPAQUE
     try:
-        content = of_body(request.content_type or "application/octet-stream", request.body)
+        content = of_body(OPAQUE if encoding else content_type, request.body)
     except BadJSON:
         raise BadRequest(400, "the body is not JSON, but its content type says so") from None
-    return _finish(request, controls, content)
+    content = replace(content, content_type=content_type)
+    return _finish(request, controls, content, (("Content-Encoding", encoding),) if encoding else ())
 
 
-def _finish(request: Request, controls: Controls, content: Content) -> Dispatch:
+def _finish(
+    request: Request, controls: Controls, content: Content, encoding: tuple[tuple[str, str], ...] = ()
+) -> Dispatch:
     urls, topic = controls.all("_url"), controls.text("_topic")
     if not urls and not topic:
         raise BadRequest(400, NO_DESTINATION)
@@ -203,7 +214,7 @@ def _finish(request: Request, controls: Controls, content: Content) -> Dispatch:
     secret, retry = controls.one("_secret"), controls.one("_retry")
     wishes = Target(
         secrets=() if secret is None else (read_secret("_secret", secret),),
-        headers=_headers(controls.all("_header")),
+        headers=_headers(request, controls.all("_header")) + encoding,
         retry=None if retry is None else read_retry("_retry", retry),
         timeout=controls.number("_timeout", 1, 60),
         tag=read_count("_tag", controls.text("_tag"), 128),
@@ -212,6 +223,7 @@ def _finish(request: Request, controls: Controls, content: Content) -> Dispatch:
         content,
         tuple(replace(wishes, url=url) for url in urls),
         topic,
+        replace(wishes, secrets=()),
         token=controls.text("_token"),
         key=key_of(request, controls.one("_id")),
         fingerprint=fingerprint_of(request, controls.canonical()),
@@ -226,8 +238,8 @@ def _finish(request: Request, controls: Controls, content: Content) -> Dispatch:
     )
 
 
-def _headers(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _headers(request: Request, lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
     pairs = [line.partition(":") for line in lines]
     if bad := next((line for line, pair in zip(lines, pairs, strict=True) if not pair[1]), None):
         raise BadRequest(400, f"_header {bad[:40]!r} is not `Name: value`")
-    return checked_headers((name.strip(), value.strip()) for name, _, value in pairs)
+    return checked_headers(request, ((name.strip(), value.strip()) for name, _, value in pairs))

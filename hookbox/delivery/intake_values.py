@@ -119,8 +119,11 @@ def read_count(name: str, value: str, most: int) -> str:
     return value
 
 
-def check_header(name: str, value: str) -> tuple[str, str]:
+def check_header(name: str, value: str, *, cookie: bool = False) -> tuple[str, str]:
     """A header to send along.
+
+    Args:
+        cookie: whether `Cookie` may be one.
 
     Raises:
         BadRequest: it is malformed, or is ours to set.
@@ -131,6 +134,8 @@ def check_header(name: str, value: str) -> tuple[str, str]:
         raise BadRequest(
             400, f"header {name}: its value has to be visible ASCII, up to {LONGEST_HEADER} bytes"
         )
+    if cookie and name.lower() == "cookie":
+        return name, value
     if name.lower() in OURS or name.lower().startswith(OUR_PREFIXES):
         raise BadRequest(400, f"header {name} cannot be set")
     return name, value

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK: Final = 10_000
 LEAP: Final = 1_000_000
-"""Numbers left out at each start: as many may have been given while the store could not be written."""
+"""Numbers left out at each later start: as many may have been given while the store could not be written."""
 AGAIN: Final = 1.0
 """Seconds until the store is tried again."""
 
@@ -39,8 +39,9 @@ class Numbers:
         Raises:
             DeliveryStoreError: none can be reserved.
         """
-        first = self._store.reserve(BLOCK + LEAP)
-        self._next, self._end = first + LEAP, first + LEAP + BLOCK
+        leap = LEAP if self._store.boot > 1 else 0
+        first = self._store.reserve(BLOCK + leap) + leap
+        self._next, self._end = first, first + BLOCK
 
     @property
     def last(self) -> int:

@@ -12,6 +12,8 @@ from hookbox.delivery.intake_values import check_header, read_key
 from hookbox.errors import BadRequest
 
 NO_DESTINATION = "400 No destination URL"
+MOST_HEADERS = 32
+TRACE = ("traceparent", "tracestate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Request:
         query: the query string.
         headers: lower-case names and their values, in order.
         path_url: base64 from the path, in the form of Hookah 0.1; empty for none.
+        allow_cookie: whether a Cookie header may be sent along.
     """
 
     body: bytes = field(repr=False)
@@ -30,6 +33,11 @@ class Request:
     query: str = field(default="", repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     path_url: str = ""
+    allow_cookie: bool = False
+
+    def header(self, name: str) -> str:
+        """The first value of a header, its name in lower case; empty without one."""
+        return next((value for key, value in self.headers if key == name), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,16 @@ class Target:
     tag: str = ""
 
 
+NOWHERE = Target()
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatch:
     """What a request asks for.
 
     Args:
         topic: to publish on, empty for none.
+        usual: what holds for the topic's endpoints, where they do not say otherwise.
         token: the API token if it came among the fields.
         key: idempotency key, empty for none.
         fingerprint: the same for the same request, whatever its token.
@@ -69,6 +81,7 @@ class Dispatch:
     content: Content
     targets: tuple[Target, ...] = ()
     topic: str = ""
+    usual: Target = NOWHERE
     token: str = field(default="", repr=False)
     key: str = ""
     fingerprint: str = ""
@@ -82,12 +95,18 @@ class Dispatch:
     hops: int = 0
 
 
-def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Headers to send along, each checked."""
-    checked = tuple(check_header(name, value) for name, value in headers)
-    if len(checked) > 32:
-        raise BadRequest(400, "more than 32 headers")
-    return checked
+def checked_headers(request: Request, headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Headers to send along, each checked; the request's own trace goes along too.
+
+    Raises:
+        BadRequest: there are too many, or one of them cannot be sent.
+    """
+    checked = tuple(check_header(name, value, cookie=request.allow_cookie) for name, value in headers)
+    if len(checked) > MOST_HEADERS:
+        raise BadRequest(400, f"more than {MOST_HEADERS} headers")
+    given = {name.lower() for name, _ in checked}
+    trace = (check_header(name, request.header(name)) for name in TRACE if request.header(name))
+    return (*checked, *(pair for pair in trace if pair[0] not in given))
 
 
 def key_of(request: Request, given: str | None) -> str:

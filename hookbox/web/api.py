@@ -46,6 +46,7 @@ def make_api(
     congested: Callable[[], bool] = lambda: False,
     counts: Callable[[], Mapping[str, int]] = dict,
     hub: Hub | None = None,
+    callers: Callers | None = None,
 ) -> LeanBottle:
     """The API as a WSGI application. Call it directly: mounted in another Bottle it would cost more.
 
@@ -55,9 +56,10 @@ def make_api(
         congested: whether subscribers read so slowly that publishing has to wait.
         counts: further counters to show in `get_server_info`.
         hub: answers what is meant for the hub; without one there is no hub.
+        callers: knows the tokens; made of the others if it is None.
     """
-    parts = Parts(site, apply_settings, congested, counts, site.clock.monotonic())
-    callers = Callers(parts)
+    if callers is None:
+        callers = Callers(Parts(site, apply_settings, congested, counts, site.clock.monotonic()))
     app = LeanBottle(_excuse)
     for method in METHODS:
         for name in (method.name, *method.aliases):

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import bottle
 
 from hookbox.web.api import body_limit, make_api, serves
+from hookbox.web.caller import Callers, Parts
 from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
+from hookbox.web.dispatch import Dispatching, add_dispatch, serves_dispatch
 from hookbox.web.handover import Listening, Predecessor, address_wanted
 from hookbox.web.http import HttpServer, Visit, WsgiApp
 from hookbox.web.inherited import DoorName
 from hookbox.web.listen import listen, tls_context
+from hookbox.web.outside import Access
 from hookbox.web.pages import make_pages
 
 if TYPE_CHECKING:
     from hookbox.server import Server
+    from hookbox.settings import Settings
 
 access_log = logging.getLogger("hookbox.access")
 
@@ -36,12 +40,18 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     transports = bottle.Bottle()
     transports.default_error_handler = _plain_error
     add_comet_routes(transports, server.comet, lambda: server.settings)
-    api = make_api(
-        server.site,
-        apply_settings=server.change,
-        congested=lambda: server.flusher.congested,
-        counts=server.counts,
+    callers = Callers(
+        Parts(
+            server.site,
+            server.change,
+            lambda: server.flusher.congested,
+            server.counts,
+            server.clock.monotonic(),
+        )
     )
+    api = make_api(server.site, apply_settings=server.change, callers=callers)
+    access = Access(lambda: server.settings, callers)
+    add_dispatch(api, Dispatching(server.site, server.delivering, access))
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
@@ -71,7 +81,7 @@ def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> 
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if api is not None and serves(path):
+        if api is not None and (serves(path) or serves_dispatch(path)):
             return api(environ, start_response)
         if transports is not None and path.startswith("/csp/"):
             return transports(environ, start_response)
@@ -88,12 +98,19 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
         shared=listener.shared,
         settings=settings,
         admission=server.admission,
-        body_limit=lambda path: body_limit(server.settings, path) or server.settings.client_body,
+        body_limit=lambda path: limit_of(server.settings, path),
         on_websocket=server.accept if public else None,
         on_too_large=lambda environ: _end_comet_session(server, environ),
         on_visit=_log_visit if settings.log_file_access else None,
         ssl_context=tls_context(settings.certfile, settings.keyfile),
     )
+
+
+def limit_of(settings: Settings, path: str) -> int:
+    """Bytes that the body of a request to a path may have."""
+    if serves_dispatch(path):
+        return settings.api_body
+    return body_limit(settings, path) or settings.client_body
 
 
 def _end_comet_session(server: Server, environ: dict[str, Any]) -> None:
