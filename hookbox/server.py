@@ -26,6 +26,7 @@ from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.delivery.deliveries import Deliveries, addresses_of
+from hookbox.delivery.memory import recall
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
@@ -217,8 +218,12 @@ class Server:
         """
         deliveries = Deliveries(lambda: self.settings, self.clock, self.resolver, self._own_addresses)
         self.deliveries = deliveries
-        deliveries.start()
+        deliveries.numbers.begin()
         self.broker.numbers = deliveries.numbers
+        self.broker.on_broken = deliveries.store.broken
+        if not len(self.broker):
+            recall(deliveries.store, self.broker, self.clock, self.settings.datetime_utc)
+        deliveries.start()
         self.site.exits = deliveries.exits
 
     def delivering(self) -> Deliveries:

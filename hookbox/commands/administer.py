@@ -35,12 +35,15 @@ def find_user(site: Site, name: str) -> User:
     return user
 
 
-def publish_asking(site: Site, name: ChannelName, payload: str, originator: str | None) -> Position | None:
+def publish_asking(
+    site: Site, name: ChannelName, payload: str, originator: str | None, key: str = ""
+) -> Position | None:
     """Publish for the application, but ask it first as if a browser had published, where the channel says so.
 
     Args:
         payload: JSON text.
         originator: the user who is said to publish; its cookies go along if it is connected.
+        key: as in `publish_from_app`.
 
     Returns:
         where the publication stands; None for one that went to its sender only.
@@ -63,7 +66,7 @@ def publish_asking(site: Site, name: ChannelName, payload: str, originator: str 
         payload = dump(answer["override_payload"]) if "override_payload" in answer else payload
         if answer.get("only_to_sender") is True:
             return None
-    return publish_from_app(site, channel, payload, originator)
+    return publish_from_app(site, channel, payload, originator, key)
 
 
 def channel_info(site: Site, channel: Channel) -> str:

@@ -10,15 +10,17 @@ from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields, follow
 from hookbox.commands.channels import ATTEMPTS, ensure
 from hookbox.commands.site import Cause, Site
-from hookbox.core.channel import Channel, Remembered
+from hookbox.core.channel import Channel
+from hookbox.core.channel import Remembered as HistoryEntry
 from hookbox.core.connection import Outbox
 from hookbox.core.publication import Publication
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ChannelName, JSONObject
-from hookbox.delivery.exits import Parcel, new_message_id
+from hookbox.delivery.exits import Parcel, Remember, new_message_id, nothing_to_remember
 from hookbox.delivery.models import Source
+from hookbox.delivery.store.base import Entry, Remembered
 from hookbox.engine.base import Draft, Position
-from hookbox.errors import CommandRefused
+from hookbox.errors import CommandRefused, NotFound
 from hookbox.protocol.json_text import dump
 
 
@@ -61,14 +63,36 @@ def _ask(site: Site, cause: Cause, user: User, channel: Channel, payload: JSON) 
     return answer
 
 
-def publish_from_app(site: Site, channel: Channel, payload_text: str, originator: str | None) -> Position:
+def publish_from_app(
+    site: Site, channel: Channel, payload_text: str, originator: str | None, key: str = ""
+) -> Position:
     """Publish for the application; an originator of None shows as null.
 
     Args:
         payload_text: checked JSON text, as `dump` writes it.
+        key: what was published with it before is not published again; kept only where publications are.
+
+    Raises:
+        NotFound: the channel went while its store was asked.
+        DeliveryStoreError: it could not be put on disk; nobody has seen it.
     """
+    remember: Remember = nothing_to_remember
+    if key and site.exits.keeps(channel.name, channel.options.durable):
+        key = f"publish {channel.name}\n{key}"  # a dispatch's key has no blank in it
+        since_ms = int((site.clock.now() - site.settings.idempotency_ttl) * 1000)
+        known = site.exits.recall(key, since_ms)
+        if known is not None:
+            return Position(*json.loads(known.answer))
+        if site.hub.channels.get(channel.name) is not channel:
+            raise NotFound(f"channel {channel.name} does not exist")
+        remember = partial(_receipt, key)
     draft = _draft(site, channel, payload_text, dump(originator))
-    return accept(site, channel, draft, None, Source.REST)
+    return accept(site, channel, draft, None, Source.REST, remember)
+
+
+def _receipt(key: str, entry: Entry, callbacks: int) -> Remembered:
+    message = entry.message
+    return Remembered(key, "", json.dumps([message.epoch, message.offset]), message.time_ms)
 
 
 def _draft(site: Site, channel: Channel, payload: str, user: str) -> Draft:
@@ -83,6 +107,7 @@ def accept(
     draft: Draft,
     publisher: Outbox | None,
     source: Source = Source.BROWSER,
+    remember: Remember = nothing_to_remember,
 ) -> Position:
     """Number and keep a draft, and queue it for the subscribers: encoded once, nothing here waits.
 
@@ -92,6 +117,7 @@ def accept(
     Args:
         publisher: outbox of the connection that published, left out where the channel is not reflective.
         source: the door it came in by.
+        remember: what else is kept with it, where it is kept.
 
     Raises:
         DeliveryStoreError: it could not be put on disk; nobody has seen it.
@@ -99,7 +125,8 @@ def accept(
     writing = None
     if site.exits.keeps(channel.name, channel.options.durable):
         draft = draft._replace(message_id=new_message_id(draft.time_ms))
-        writing = site.exits.writing(channel.name, Parcel(source, originator=_name(draft.user)))
+        parcel = Parcel(source, originator=_name(draft.user), remember=remember)
+        writing = site.exits.writing(channel.name, parcel)
     shown = partial(show, site, channel.name, publisher)
     publication = site.broker.publish(channel.name, draft, channel.keep, shown, writing)
     site.counters.publications += 1
@@ -119,7 +146,7 @@ def show(site: Site, name: ChannelName, publisher: Outbox | None, publication: P
         outboxes = [outbox for outbox in outboxes if outbox is not publisher]
     site.fan_out(frames.publish(channel, publication), outboxes)
     if channel.options.history_size:
-        channel.remember(Remembered(publication.entry(), publication.at))
+        channel.remember(HistoryEntry(publication.entry(), publication.at))
 
 
 def _name(user_text: str) -> str:

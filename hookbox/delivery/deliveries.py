@@ -63,9 +63,8 @@ class Deliveries:
         """Take up what an earlier start left, and deliver from now on. Blocks.
 
         Raises:
-            DeliveryStoreError: the store cannot be read or written.
+            DeliveryStoreError: the store cannot be read.
         """
-        self.numbers.begin()
         self.worker.start()
 
     def stop(self, grace_seconds: float) -> None:

@@ -38,12 +38,16 @@ FIRST_PAGE: Final = 500
 
 NOTHING: Final = Wishes()
 
+Remember = Callable[[Entry, int], Remembered | None]
+"""Makes the answer to keep for an idempotency key; is told how many of the topic's endpoints get it."""
+
 
 def _no_targets(message: Message) -> tuple[Delivery, ...]:
     return ()
 
 
-def _nothing_to_remember(entry: Entry, callbacks: int) -> Remembered | None:
+def nothing_to_remember(entry: Entry, callbacks: int) -> Remembered | None:
+    """What is kept for no idempotency key."""
     return None
 
 
@@ -67,7 +71,7 @@ class Parcel:
     hops: int = 0
     wishes: Wishes = NOTHING
     targets: Callable[[Message], tuple[Delivery, ...]] = _no_targets
-    remember: Callable[[Entry, int], Remembered | None] = _nothing_to_remember
+    remember: Remember = nothing_to_remember
 
 
 class Exits:
@@ -154,6 +158,14 @@ class Exits:
         endpoint = self._worker.endpoint(name)
         return None if endpoint is None else self._delivery(message, endpoint, wishes)
 
+    def recall(self, key: str, since_ms: int) -> Remembered | None:
+        """What was answered to an idempotency key since then. Blocks.
+
+        Raises:
+            DeliveryStoreError: the store cannot be read.
+        """
+        return self._store.recall(key, since_ms)
+
     def keep(self, entry: Entry, done: Callable[[BaseException | None], object]) -> None:
         """Put a message and what is owed for it on disk, then have it delivered. Does not block.
 
@@ -176,6 +188,10 @@ class MemoryOnly:
     def keeps(self, topic: str, durable: bool) -> bool:
         """Nothing is."""
         return False
+
+    def recall(self, key: str, since_ms: int) -> Remembered | None:
+        """Nothing was."""
+        return None
 
     def writing(self, topic: str, parcel: Parcel) -> Writing:
         """Nothing can be.

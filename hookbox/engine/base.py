@@ -50,6 +50,9 @@ class Numbers(Protocol):
         """The next one. Does not block."""
 
 
+Broken = Callable[[ChannelName, str], None]
+"""Told that an epoch of a topic, of which something is on disk, is no longer wholly there. Must not block."""
+
 Settle = Callable[[HookboxError | None], None]
 """Says whether a publication is on disk; called once, in the hub or before `begin` returns."""
 

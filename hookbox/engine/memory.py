@@ -5,7 +5,7 @@ What has to be on disk first is handed to a `Keeper` and shown when that is done
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
@@ -15,6 +15,7 @@ from hookbox.core.values import ChannelName
 from hookbox.engine.base import (
     RECOVERY_BYTES,
     RECOVERY_LIMIT,
+    Broken,
     Draft,
     Keeper,
     Numbers,
@@ -58,6 +59,7 @@ class MemoryBroker:
     ) -> None:
         self.recovery = recovery
         self.ring = ring
+        self.on_broken: Broken = lambda topic, epoch: None
         self._budget = budget
         self.numbers: Numbers = numbers or Counted()
         self._topics: dict[ChannelName, Topic] = {}
@@ -78,11 +80,22 @@ class MemoryBroker:
             topic.has_channel = False
             self._forget_or_look_again(channel)
 
-    def restore(self, name: ChannelName, position: Position) -> None:
-        """Go on with the numbers of a topic that is wholly on disk."""
+    def restore(
+        self, name: ChannelName, position: Position, gone: int, kept: Iterable[Publication] = ()
+    ) -> None:
+        """Go on with the numbers of a topic that is wholly on disk.
+
+        Args:
+            position: of its last publication.
+            gone: everything of it up to this number is not among `kept`.
+            kept: its last publications, oldest first.
+        """
         topic = self._begin(name)
         topic.epoch, topic.offset = position
         topic.shown = topic.offset
+        topic.ring.gone = gone
+        for publication in kept:
+            topic.ring.append(publication, *self._keep((0, 0.0)))
 
     def _begin(self, name: ChannelName) -> Topic:
         topic = self._topics.get(name)
@@ -107,6 +120,7 @@ class MemoryBroker:
         line = self._topics.get(topic) or self._begin(topic)
         if keeper is None and line.whole:
             if line.offset:
+                self.on_broken(topic, line.epoch)
                 line.begin_epoch()  # what is on disk has a hole from now on
             line.whole = False
         line.offset += 1

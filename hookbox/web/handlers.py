@@ -63,7 +63,7 @@ def publish(
         position = caller.parts.receipts.once(
             (channel_name, idempotency_key),
             caller.site.settings.idempotency_keep,
-            lambda: _publish_once(caller, channel_name, payload, originator, send_hook),
+            lambda: _publish_once(caller, channel_name, payload, originator, send_hook, idempotency_key),
         )
     if position is None:
         return NOTHING
@@ -71,7 +71,12 @@ def publish(
 
 
 def _publish_once(
-    caller: Caller, channel_name: ChannelName, payload: str, originator: str | None, send_hook: bool
+    caller: Caller,
+    channel_name: ChannelName,
+    payload: str,
+    originator: str | None,
+    send_hook: bool,
+    key: str = "",
 ) -> Position | None:
     site = caller.site
     channel = site.hub.channels.get(channel_name)
@@ -80,8 +85,8 @@ def _publish_once(
             return None
         raise NotFound(f"channel {channel_name} does not exist")
     if send_hook:
-        return administer.publish_asking(site, channel_name, payload, originator)
-    return publish_from_app(site, channel, payload, originator)
+        return administer.publish_asking(site, channel_name, payload, originator, key)
+    return publish_from_app(site, channel, payload, originator, key)
 
 
 def publish_multi(

@@ -40,7 +40,6 @@ class Echo:
             self.ended.append("reset")
         writer.close()
 
-
     def stop(self):
         self.server.close()
         for task in asyncio.all_tasks(self.loop):

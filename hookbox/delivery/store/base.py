@@ -201,8 +201,14 @@ class Store(Protocol):
     ) -> list[Message]:
         """Kept messages of a topic after a number, oldest first."""
 
-    def newest(self, topic: str, limit: int) -> list[Message]:
-        """The last messages, newest first; of all topics if `topic` is empty."""
+    def ends(self, limit: int) -> list[Message]:
+        """The last kept message of each topic, the newest first; its body and payload are left out."""
+
+    def broken(self, topic: str, epoch: str) -> None:
+        """Note, without waiting for it, that more was published in an epoch than is kept."""
+
+    def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
+        """The last messages below a number, newest first; of all topics if `topic` is empty."""
 
     def delivery(self, delivery: DeliveryId) -> Delivery | None:
         """One delivery."""

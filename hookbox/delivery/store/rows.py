@@ -25,6 +25,8 @@ MESSAGE = (
     "seq, id, topic, offset, epoch, time_ms, source, originator, type, content_type, body, payload, hops, "
     "whole"
 )
+MESSAGE_HEAD = MESSAGE.replace("body, payload", "x'', ''")
+"""A message without what it says."""
 DELIVERY = (
     "id, seq, endpoint, url, wishes, state, attempts, failures, due_ms, reason, last_status, tag, "
     "created_ms, done_ms"

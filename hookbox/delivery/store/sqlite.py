@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -278,11 +279,26 @@ class SqliteStore:
         most = 2**63 - 1 if until_seq is None else until_seq
         return self._all(wanted, (topic, after_seq, most, min(limit, PAGE)), rows.read_message)
 
-    def newest(self, topic: str, limit: int) -> list[Message]:
-        """The last messages, newest first; of all topics if `topic` is empty."""
-        where, values = ("WHERE topic = ?", [topic]) if topic else ("", [])
-        wanted = f"SELECT {rows.MESSAGE} FROM messages {where} ORDER BY seq DESC LIMIT ?"
-        return self._all(wanted, (*values, min(limit, PAGE)), rows.read_message)
+    def ends(self, limit: int) -> list[Message]:
+        """The last kept message of each topic, the newest first; its body and payload are left out."""
+        wanted = (
+            f"SELECT {rows.MESSAGE_HEAD} FROM messages WHERE seq IN "
+            "(SELECT MAX(seq) FROM messages WHERE topic != '' GROUP BY topic) ORDER BY seq DESC LIMIT ?"
+        )
+        return self._all(wanted, (limit,), rows.read_message)
+
+    def broken(self, topic: str, epoch: str) -> None:
+        """Note, without waiting for it, that more was published in an epoch than is kept."""
+        statement = "UPDATE messages SET whole = 0 WHERE topic = ? AND epoch = ? AND whole"
+        with suppress(DeliveryStoreError):  # it is closed, and so is everything
+            self._thread.post(lambda db: db.execute(statement, (topic, epoch)), lambda error: None)
+
+    def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
+        """The last messages below a number, newest first; of all topics if `topic` is empty."""
+        where, values = ("AND topic = ?", [topic]) if topic else ("", [])
+        below = 2**63 - 1 if before_seq is None else before_seq
+        wanted = f"SELECT {rows.MESSAGE} FROM messages WHERE seq < ? {where} ORDER BY seq DESC LIMIT ?"
+        return self._all(wanted, (below, *values, min(limit, PAGE)), rows.read_message)
 
     def delivery(self, delivery: DeliveryId) -> Delivery | None:
         """One delivery."""
