@@ -134,15 +134,17 @@ class SqliteStore:
         self._thread.post(lambda db: self._accept(db, entry), tell)
 
     def _accept(self, db: sqlite3.Connection, entry: Entry) -> None:
-        owed = sum(delivery.state.value in UNFINISHED for delivery in entry.deliveries)
-        unfinished = self._count(db)
-        if unfinished + owed > self._limits.queue:
-            raise QueueFull(
-                f"{unfinished} deliveries are unfinished, {self._limits.queue} may be (max_queue)"
-            )
-        self._require_space(db)
+        self._unfinished = self._admitted(db, entry.deliveries, self._limits.queue)
         tables.insert(db, entry)
-        self._unfinished = unfinished + owed
+
+    def _admitted(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], most: int) -> int:
+        """How many deliveries are unfinished with these, if that is not too many."""
+        unfinished = self._count(db)
+        owed = sum(delivery.state.value in UNFINISHED for delivery in deliveries)
+        if unfinished + owed > most:
+            raise QueueFull(f"{unfinished} deliveries are unfinished, {most} may be (max_queue)")
+        self._require_space(db)
+        return unfinished + owed
 
     def _count(self, db: sqlite3.Connection) -> int:
         if self._unfinished is None:
@@ -270,17 +272,17 @@ class SqliteStore:
     def messages(
         self, topic: str, after_seq: int, limit: int = PAGE, until_seq: int | None = None
     ) -> list[Message]:
-        """Kept messages of a topic after a number, oldest first."""
+        """Kept messages of a topic after a number, oldest first; copies that were sent again are none."""
         wanted = (
             f"SELECT {rows.MESSAGE} FROM messages WHERE topic = ? AND seq > ? AND seq <= ? "
-            "ORDER BY seq LIMIT ?"
+            "AND source <> 'resend' ORDER BY seq LIMIT ?"
         )
         most = 2**63 - 1 if until_seq is None else until_seq
         return self._all(wanted, (topic, after_seq, most, min(limit, PAGE)), rows.read_message)
 
     def newest(self, topic: str, limit: int) -> list[Message]:
         """The last messages, newest first; of all topics if `topic` is empty."""
-        where, values = ("WHERE topic = ?", [topic]) if topic else ("", [])
+        where, values = ("WHERE topic = ? AND source <> 'resend'", [topic]) if topic else ("", [])
         wanted = f"SELECT {rows.MESSAGE} FROM messages {where} ORDER BY seq DESC LIMIT ?"
         return self._all(wanted, (*values, min(limit, PAGE)), rows.read_message)
 
@@ -364,6 +366,24 @@ class SqliteStore:
                 self._replace(db, delivery)
 
         self._thread.call(work)
+
+    # for operators, see `hookbox.delivery.store.backlog`
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the database, all of it or nothing. Blocks until it is on disk."""
+        return self._write(work)
+
+    def owe(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], share: float = 1.0) -> None:
+        """In `run`: add deliveries of messages that are kept.
+
+        Args:
+            share: of the queue that may be in use with these.
+
+        Raises:
+            QueueFull: more would be in use.
+        """
+        self._unfinished = self._admitted(db, deliveries, int(self._limits.queue * share))
+        tables.insert_deliveries(db, deliveries)
 
     # keeping order
 
