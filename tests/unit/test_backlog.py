@@ -589,16 +589,12 @@ def test_L02_odd_values_are_never_an_error_of_ours(room, odd):
 @given(
     st.sampled_from(["GET", "POST", "PATCH", "DELETE"]),
     st.sampled_from(PATHS),
-    st.text(max_size=20).filter(lambda text: "\ud800" > text or text > "\udfff"),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.binary(max_size=50),
     st.binary(max_size=200),
     st.sampled_from(["", "application/json", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data"]),
 )
 def test_L02_any_request_has_an_answer_that_is_not_our_fault(room, method, path, part, query, body, kind):
-    try:
-        part.encode()
-    except UnicodeEncodeError:
-        return
     room.call(method, path.format(part), query=query.decode("latin-1"), body=body, CONTENT_TYPE=kind)
 
 
