@@ -110,7 +110,8 @@ def replay(run: Run) -> None:
     """
     about: dict[str, Any] = dict(run.job.about)
     goal = Goal.from_json(cast(JSONObject, about["goal"]))
-    sought = Sought(since_ms=about["since_ms"], until_ms=about["until_ms"])
+    at_once = max(int(run.backlog.queue * SHARE) // 2, 1)
+    sought = Sought(since_ms=about["since_ms"], until_ms=about["until_ms"], limit=at_once)
     while run.job.running:
         run.patiently(lambda: _replay_page(run, goal, about["topic"], about["until"], sought))
         run.pause(0)

@@ -13,10 +13,9 @@ from hookbox.delivery.ids import ulid
 from hookbox.delivery.jobs import Jobs
 from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.base import Entry
-from hookbox.errors import NotPermitted
+from hookbox.errors import BadRequest
 from hookbox.web.backlog.app import make_backlog
 from hookbox.web.backlog.office import Office
-from hookbox.web.caller import BadToken
 
 TOKEN = "s3cret"
 
@@ -24,9 +23,9 @@ TOKEN = "s3cret"
 def allow(environ):
     shown = environ.get("HTTP_AUTHORIZATION")
     if shown == "Bearer nobody":
-        raise NotPermitted("not you")
+        raise BadRequest(403, "not you")
     if shown != f"Bearer {TOKEN}":
-        raise BadToken("Invalid security token")
+        raise BadRequest(401, "wrong token", (("WWW-Authenticate", "Bearer"),))
 
 
 class Reply:
@@ -67,7 +66,7 @@ class Backroom:
             post.store, self.backlog, post.worker, post.numbers, self.jobs, post.clock,
             lambda: Policy(self.mode), self.ended.append,
         )  # fmt: skip
-        self.app = make_backlog(self.office, allow, api_body=lambda: 100_000, json_depth=lambda: 16)
+        self.app = make_backlog(lambda: self.office, allow, api_body=lambda: 100_000, json_depth=lambda: 16)
         post.others = [self.jobs._group]
 
     def close(self):

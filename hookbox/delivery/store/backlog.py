@@ -177,11 +177,16 @@ class Backlog:
         """Messages, newest first."""
         return self._store.run(lambda db: _headlines(db, sought))
 
+    @property
+    def queue(self) -> int:
+        """How many deliveries may be unfinished."""
+        return self._store.queue
+
     def kept(self, topic: str, after: int, until: int, sought: Sought, payloads: bool) -> Stretch[Kept, int]:
         """Messages of a topic after a number and up to another one, oldest first; copies are none.
 
         Args:
-            sought: from when until when.
+            sought: from when until when, and how many.
         """
         return self._store.run(lambda db: _kept(db, topic, after, until, sought, payloads))
 
@@ -370,16 +375,16 @@ def _kept(
 ) -> Stretch[Kept, int]:
     looked_at = SEARCHED if payloads else LOOKED_AT
     source = "messages WHERE topic = ? AND seq > ? AND seq <= ?"
-    values = (topic, after, until)
+    values, limit = (topic, after, until), min(sought.limit, PAGE)
     payload = "payload" if payloads else "''"
     columns = f"seq, time_ms, source, {payload} AS payload"
     stretch = f"SELECT {columns} FROM {source} ORDER BY seq LIMIT {looked_at}"
     found = db.execute(
         f"SELECT seq, payload FROM ({stretch}) WHERE source <> 'resend' AND time_ms >= ? AND time_ms <= ? "
-        f"ORDER BY seq LIMIT {PAGE}",
-        (*values, *_times(sought)),
+        "ORDER BY seq LIMIT ?",
+        (*values, *_times(sought), limit),
     ).fetchall()
-    if len(found) == PAGE:
+    if len(found) == limit:
         return Stretch([Kept(*row) for row in found], found[-1][0])
     edge = f"SELECT seq FROM {source} ORDER BY seq LIMIT 1 OFFSET {looked_at - 1}"
     last = db.execute(edge, values).fetchone()

@@ -373,6 +373,11 @@ class SqliteStore:
         """Do something with the database, all of it or nothing. Blocks until it is on disk."""
         return self._write(work)
 
+    @property
+    def queue(self) -> int:
+        """How many deliveries may be unfinished."""
+        return self._limits.queue
+
     def owe(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], share: float = 1.0) -> None:
         """In `run`: add deliveries of messages that are kept.
 

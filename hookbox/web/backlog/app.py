@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from hookbox.core.values import JSON, JSONObject
-from hookbox.delivery.egress import Blocked
 from hookbox.errors import (
     BadRequest,
     CommandRefused,
@@ -16,28 +15,27 @@ from hookbox.errors import (
     HookboxError,
     LimitReached,
     NotFound,
-    NotPermitted,
 )
 from hookbox.protocol.json_text import dump
 from hookbox.web.answers import answer
 from hookbox.web.backlog import deliveries, endpoints, messages
 from hookbox.web.backlog.asked import Asked
-from hookbox.web.backlog.office import Office, Reply
+from hookbox.web.backlog.office import Forbidden, Office, Reply
 from hookbox.web.backlog.standing import Stats
 from hookbox.web.bodies import FORM, Unreadable, read_body, read_form, read_given
-from hookbox.web.caller import BadToken
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers, LeanBottle, new_request_id
 
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "/api/v1"
 PAGED: Final = ("limit", "cursor")
+WORDS: Final = {401: "bad_token", 403: "forbidden"}
 BUSY_SECONDS: Final = 30
 """After which it is worth to try again what the store refused."""
 
 Act: TypeAlias = Callable[..., JSONObject | Reply]
-Allow: TypeAlias = Callable[[Environ], None]
-"""Lets a request pass that may call; raises BadToken or NotPermitted."""
+Allow: TypeAlias = Callable[[Environ], object]
+"""Lets a request pass that may call; raises BadRequest."""
 
 
 class Route(NamedTuple):
@@ -85,18 +83,18 @@ def routes() -> list[Route]:
     ]
 
 
-def serves(path: str) -> bool:
+def serves_backlog(path: str) -> bool:
     """Whether a path belongs here."""
     return path == PREFIX or path.startswith(PREFIX + "/")
 
 
 def make_backlog(
-    office: Office, allow: Allow, *, api_body: Callable[[], int], json_depth: Callable[[], int]
+    office: Callable[[], Office], allow: Allow, *, api_body: Callable[[], int], json_depth: Callable[[], int]
 ) -> LeanBottle:
     """The application.
 
     Args:
-        office: what the calls work with.
+        office: gives what the calls work with; raises DeliveryStoreError while there is none.
         allow: who may call.
         api_body: bytes that the body of a request may have.
         json_depth: how deep a value in it may nest.
@@ -111,7 +109,7 @@ def make_backlog(
 
 def _serve(
     route: Route,
-    office: Office,
+    office: Callable[[], Office],
     allow: Allow,
     api_body: Callable[[], int],
     json_depth: Callable[[], int],
@@ -123,8 +121,8 @@ def _serve(
         names = [_decoded(text) for text in wildcards.values()]
         given = _read(route, environ, api_body(), json_depth())
         asked = given if route.takes is None else Asked(given, route.takes)
-        told = route.act(office, asked, *names)
-    except (HookboxError, Blocked) as error:
+        told = route.act(office(), asked, *names)
+    except HookboxError as error:
         return _no(error)
     status, value, location = told if isinstance(told, Reply) else Reply(200, told)
     return _answer(status, value, *([("Location", location)] if location else []))
@@ -162,13 +160,13 @@ def _answer(status: int, value: JSONObject, *headers: tuple[str, str]) -> Answer
     return answer(STATUS_LINES[status], dump(value), *headers)
 
 
-def _no(error: Exception) -> Answer:
+def _no(error: HookboxError) -> Answer:
     status, word = _status(error)
     request_id = new_request_id()
     logger.info("a call of the backlog was refused: %s %s, request %s", status, word, request_id)
     headers: Headers = [("X-Request-ID", request_id)]
-    if status == 401:
-        headers.append(("WWW-Authenticate", "Bearer"))
+    if isinstance(error, BadRequest):
+        headers += error.headers
     if status == 503:
         headers.append(("Retry-After", str(BUSY_SECONDS)))
     if isinstance(error, Unreadable) and error.allow:
@@ -176,15 +174,15 @@ def _no(error: Exception) -> Answer:
     return _answer(status, {"error": word, "message": str(error)}, *headers)
 
 
-def _status(error: Exception) -> tuple[int, str]:
+def _status(error: HookboxError) -> tuple[int, str]:
     """The status and the word of an error."""
-    code = getattr(error, "code", "blocked")
+    code = error.code
     match error:
-        case Unreadable() | BadRequest():
+        case Unreadable():
             return error.status, code
-        case BadToken():
-            return 401, code
-        case NotPermitted() | Blocked():
+        case BadRequest():
+            return error.status, WORDS.get(error.status, code)
+        case Forbidden():
             return 403, code
         case NotFound():
             return 404, code

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.intake_values import LONGEST_VALUE, as_text, read_number, read_retry, read_secret
 from hookbox.delivery.match import read_filter, read_pattern
-from hookbox.delivery.request import checked_headers
+from hookbox.delivery.request import Request, checked_headers
 from hookbox.web.backlog.asked import bad, check_names
 
 MOST_TOPICS: Final = 100
@@ -33,7 +33,7 @@ def read_endpoint(given: Mapping[str, JSON], check_url: Check, known: tuple[str,
 
     Raises:
         Unreadable, BadRequest, BadFilter: a member is unknown or cannot be used; names it.
-        Blocked: a URL is against the policy.
+        Forbidden: a URL is against the policy.
     """
     check_names(given, known, "member")
     fields: dict[str, Any] = {}
@@ -89,7 +89,7 @@ def _headers(name: str, value: JSON) -> tuple[tuple[str, str], ...]:
     given = {} if value is None else value
     if not isinstance(given, dict) or not all(isinstance(item, str) for item in given.values()):
         raise bad(f"{name} has to be an object of names and their values, which are text")
-    return checked_headers((key, str(item)) for key, item in given.items())
+    return checked_headers(Request(b""), ((key, str(item)) for key, item in given.items()))
 
 
 def _ordered(name: str, value: JSON) -> bool:

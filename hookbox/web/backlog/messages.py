@@ -157,5 +157,5 @@ def _copy(message: Message, seq: int, now_ms: int) -> Message:
     """The same as something new, which is no publication on its topic."""
     return replace(
         message, seq=seq, id=MessageId(f"msg_{ulid(now_ms)}"), time_ms=now_ms, source=Source.RESEND, offset=0,
-        epoch="",
+        epoch="", whole=False,
     )  # fmt: skip

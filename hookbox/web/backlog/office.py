@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hookbox.clock import Clock
 from hookbox.core.values import JSONObject
-from hookbox.delivery.egress import BadURL, Policy
+from hookbox.delivery.egress import BadURL, Blocked, Policy
 from hookbox.delivery.intake_values import as_text
 from hookbox.delivery.jobs import Jobs
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId
@@ -20,7 +20,7 @@ from hookbox.errors import CommandRefused, NotFound
 from hookbox.web.backlog.asked import bad
 
 
-class Refused(CommandRefused):
+class Forbidden(CommandRefused):
     """Somewhere that deliveries may not go; the text says which rule."""
 
     code = "blocked"
@@ -87,12 +87,14 @@ class Office:
 
         Raises:
             Unreadable: it is none.
-            Blocked: it is against the policy.
+            Forbidden: it is against the policy.
         """
         try:
             self.policy().check(as_text(name, url))
         except BadURL as error:
             raise bad(f"{name}: {error}") from None
+        except Blocked as error:
+            raise Forbidden(f"{name}: {error}; see the settings egress and egress_allow") from None
         return url
 
     def wake(self, deliveries: list[Delivery]) -> None:
