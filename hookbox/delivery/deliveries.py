@@ -12,9 +12,11 @@ from gevent.event import Event
 from hookbox.clock import Clock
 from hookbox.delivery.egress import Mode, Policy, Rule
 from hookbox.delivery.exits import Exits
+from hookbox.delivery.jobs import Jobs
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender
+from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.delivery.terms import WorkerRules
 from hookbox.delivery.worker import Worker
@@ -56,6 +58,8 @@ class Deliveries:
         self.sender = Sender(self.policy, resolver, clock)
         self.worker = Worker(self.store, self.sender, clock, rules_from(chosen), self.numbers)
         self.exits = Exits(self.store, self.worker, clock)
+        self.backlog = Backlog(self.store)
+        self.jobs = Jobs(self.backlog, self.worker, clock)
         self.under_way: dict[str, Event] = {}
         """Idempotency keys whose requests are being answered."""
 
@@ -66,9 +70,11 @@ class Deliveries:
             DeliveryStoreError: the store cannot be read.
         """
         self.worker.start()
+        self.jobs.start()
 
     def stop(self, grace_seconds: float) -> None:
         """End: attempts under way get their time, then everything is on disk. Blocks; safe to repeat."""
+        self.jobs.stop()
         self.worker.stop(grace_seconds)
         self.sender.close()
         self.store.close()

@@ -25,6 +25,15 @@ def ulid(time_ms: int) -> str:
     return _digits(time_ms << 80 | secrets.randbits(80))
 
 
+def first_ulid(time_ms: int) -> str:
+    """The smallest ULID of a time: every earlier one is less, every other one of that time and later is more.
+
+    Args:
+        time_ms: milliseconds since the Unix epoch, from 0 to below 2**48.
+    """
+    return _digits(time_ms << 80)
+
+
 def _digits(number: int) -> str:
     return "".join([DIGITS[number >> shift & 31] for shift in range(5 * (LENGTH - 1), -1, -5)])
 

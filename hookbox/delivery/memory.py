@@ -9,7 +9,7 @@ from typing import Final
 from hookbox.clock import Clock
 from hookbox.core.publication import Publication
 from hookbox.core.values import ChannelName
-from hookbox.delivery.models import Message
+from hookbox.delivery.models import Message, Source
 from hookbox.delivery.store.base import PAGE, Store
 from hookbox.engine.base import Position
 from hookbox.engine.memory import MemoryBroker
@@ -44,7 +44,7 @@ def _latest(store: Store, since_ms: int) -> dict[str, list[Message]]:
     before: int | None = None
     while len(found) < MOST_MESSAGES:
         page = store.newest("", PAGE, before)
-        found += [message for message in page if message.time_ms >= since_ms]
+        found += [m for m in page if m.time_ms >= since_ms and m.source is not Source.RESEND]
         if len(page) < PAGE or page[-1].time_ms < since_ms:
             break
         before = page[-1].seq

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import bottle
 
 from hookbox.web.api import body_limit, make_api, serves
+from hookbox.web.backlog.app import serves_backlog
+from hookbox.web.backlog.mount import backlog_of
 from hookbox.web.caller import Callers, Parts
 from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
@@ -52,16 +54,17 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     api = make_api(server.site, apply_settings=server.change, callers=callers)
     access = Access(lambda: server.settings, callers)
     add_dispatch(api, Dispatching(server.site, server.delivering, access))
+    inside = beside(api, backlog_of(server.delivering, lambda: server.settings, access))
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
     if settings.api_address is None and DoorName.API not in server.inherited:
-        return [_door(server, public, by_path(transports, pages, api), public=True)]
+        return [_door(server, public, by_path(transports, pages, inside), public=True)]
     private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
         _door(server, public, by_path(transports, pages, None), public=True),
-        _door(server, private, by_path(None, pages, api), public=False),
+        _door(server, private, by_path(None, pages, inside), public=False),
     ]
 
 
@@ -76,12 +79,21 @@ def _listener(
     return taken or Listening(listen(*address))
 
 
+def beside(api: WsgiApp, backlog: WsgiApp) -> WsgiApp:
+    """One application out of two that share a port."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return (backlog if serves_backlog(environ["PATH_INFO"]) else api)(environ, start_response)
+
+    return application
+
+
 def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
     """One application out of several: the API and comet where they are served, else the pages."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if api is not None and (serves(path) or serves_dispatch(path)):
+        if api is not None and (serves(path) or serves_dispatch(path) or serves_backlog(path)):
             return api(environ, start_response)
         if transports is not None and path.startswith("/csp/"):
             return transports(environ, start_response)
@@ -108,7 +120,7 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
 
 def limit_of(settings: Settings, path: str) -> int:
     """Bytes that the body of a request to a path may have."""
-    if serves_dispatch(path):
+    if serves_dispatch(path) or serves_backlog(path):
         return settings.api_body
     return body_limit(settings, path) or settings.client_body
 

@@ -483,9 +483,7 @@ def test_D9_others_see_nothing_of_a_page_that_is_reloaded(way, open_page, watche
 
 
 @five_seconds_of_grace
-def test_F17_a_page_that_is_cut_shortly_takes_its_place_again_unasked(
-    open_page, own_server, app, cable, watcher
-):
+def test_F17_a_page_that_is_cut_shortly_takes_its_place_again_unasked(open_page, own_server, app, cable, watcher):
     page = open_page().connect().subscribe()
     watcher.expect("SUBSCRIBE", user="ann")
     before = page.get("conn.id")

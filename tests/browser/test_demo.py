@@ -27,9 +27,7 @@ def test_two_windows_of_the_demo_see_what_either_writes(browser, demo):
     complaints = []
     for page in (ann, bob):
         page.set_default_timeout(DEADLINE * 1000)
-        page.on(
-            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
-        )
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(demo)
         page.get_by_text("connected", exact=True).wait_for()

@@ -110,15 +110,9 @@ def test_F30_a_page_comes_back_over_a_restart_without_a_visible_error(way, trans
 
         told = page.evaluate("told")
         assert [event for event in told if event[0] in ("error", "close")] == []
-        assert {detail for event, detail in told if event == "state"} == {
-            "connecting",
-            "connected",
-            "waiting",
-        }
+        assert {detail for event, detail in told if event == "state"} == {"connecting", "connected", "waiting"}
         assert page.evaluate("[conn.state, why.code]") == ["connected", None]
-        assert page.evaluate("recoveries") == [{"recovered": False, "missed": 0}], (
-            "a new server knows no old offset"
-        )
+        assert page.evaluate("recoveries") == [{"recovered": False, "missed": 0}], "a new server knows no old offset"
         assert set(page.evaluate("outcomes")) == {"done"}
         heard = [item for item in page.evaluate("heard") if isinstance(item, int)]
         assert heard == list(range(page.evaluate("published"))), "each once, in order"

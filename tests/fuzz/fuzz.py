@@ -103,17 +103,13 @@ def show_progress(result: Result | None) -> None:
     elif time.monotonic() - _shown_at > pause:
         _shown_at = time.monotonic()
         end = "\r" if sys.stdout.isatty() else "\n"
-        print(
-            f"  {result.target:<9}{result.count:>8} inputs, {len(result.finds)} finds ", end=end, flush=True
-        )
+        print(f"  {result.target:<9}{result.count:>8} inputs, {len(result.finds)} finds ", end=end, flush=True)
 
 
 def show(result: Result) -> None:
     """What came of a target's inputs."""
     each = result.seconds / max(result.count, 1) * 1e6
-    print(
-        f"\n{result.target}: {result.count} inputs in {result.seconds:.0f} s of one process, {each:.0f} us each"
-    )
+    print(f"\n{result.target}: {result.count} inputs in {result.seconds:.0f} s of one process, {each:.0f} us each")
     print(f"  slowest {result.slowest * 1000:.0f} ms; the process grew by {result.grown / 2**20:.1f} MiB")
     for outcome, count in result.outcomes.most_common(8):
         print(f"  {count:>8}  {outcome}")

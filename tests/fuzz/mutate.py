@@ -16,29 +16,7 @@ NUMBERS = [
     b"1" * 20, b"9" * 30, b"1" * 4301,
 ]  # fmt: skip
 
-LENGTHS = [
-    0,
-    1,
-    2,
-    5,
-    124,
-    125,
-    126,
-    127,
-    128,
-    255,
-    256,
-    299,
-    300,
-    301,
-    65_535,
-    65_536,
-    65_537,
-    2**31,
-    2**32 - 1,
-    2**62,
-    2**63 - 1,
-]
+LENGTHS = [0, 1, 2, 5, 124, 125, 126, 127, 128, 255, 256, 299, 300, 301, 65_535, 65_536, 65_537, 2**31, 2**32 - 1, 2**62, 2**63 - 1]
 
 _NUMBER = re.compile(rb"[0-9]+")
 
@@ -116,20 +94,7 @@ def length(chance: Random, data: bytes) -> bytes:
     return data[:at] + value.to_bytes(size, "big") + data[at + size :]
 
 
-ANYWHERE: tuple[Mutator, ...] = (
-    flip,
-    flip,
-    replace,
-    replace,
-    insert,
-    insert,
-    delete,
-    duplicate,
-    swap,
-    truncate,
-    number,
-    length,
-)
+ANYWHERE: tuple[Mutator, ...] = (flip, flip, replace, replace, insert, insert, delete, duplicate, swap, truncate, number, length)
 
 
 def damage(

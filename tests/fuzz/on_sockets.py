@@ -21,29 +21,7 @@ from targets import TARGETS, CometTarget
 from hookbox.testing import DEADLINE, HookboxProcess
 
 SETTINGS = {"leave_grace": 0, "breaker_failures": 10**6, "breaker_calls": 10**6, "webhook_timeout": 2}
-STATUSES = {
-    101,
-    200,
-    204,
-    304,
-    400,
-    401,
-    403,
-    404,
-    405,
-    408,
-    411,
-    413,
-    414,
-    415,
-    417,
-    426,
-    429,
-    431,
-    501,
-    503,
-    505,
-}
+STATUSES = {101, 200, 204, 304, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 426, 429, 431, 501, 503, 505}
 OUR_CODES = {1000, 1002, 1007, 1008, 1009, 4500, 4501, 4503, 4505}
 ROUND = 100
 """Inputs between two looks at the control client."""
@@ -174,9 +152,7 @@ class Attacker:
         return f"status {status}"
 
     def _post(self, target, body):
-        request = (
-            f"POST /csp/{target} HTTP/1.1\r\nHost: 127.0.0.1:{self._server.port}\r\nConnection: close\r\n"
-        )
+        request = f"POST /csp/{target} HTTP/1.1\r\nHost: 127.0.0.1:{self._server.port}\r\nConnection: close\r\n"
         with self._connection() as sock:
             _send(sock, request.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             head, _, answer = _read_all(sock).partition(b"\r\n\r\n")
@@ -198,9 +174,7 @@ class Attacker:
                 while said[1] == "SET_COOKIE":
                     said = raw.next_line()
                 word = f"{said[1]} {said[2].get('code', '')}".strip()
-                assert word in ("CONNECTED", "ERROR denied", "ERROR app_unavailable", "ERROR bad_option"), (
-                    said
-                )
+                assert word in ("CONNECTED", "ERROR denied", "ERROR app_unavailable", "ERROR bad_option"), said
                 raw.send(line(2, "SUBSCRIBE", channel_name="lobby"), line(3, "PING"))
             finally:
                 self._app.answers.pop(name)
@@ -248,9 +222,7 @@ def run(seed: int, count: int, progress: Callable[[Result], None] = lambda resul
             data, chance = make(targets[name], seed, number)
             trace = _attempt(attacker.kinds[name], data, chance, name, result)
             if number % ROUND == ROUND - 1 or trace:
-                trace += _attempt(
-                    lambda data, chance: control.check() or "control", data, chance, "control", result
-                )
+                trace += _attempt(lambda data, chance: control.check() or "control", data, chance, "control", result)
                 progress(result)
             if trace:
                 result.finds.append(Find(f"server-{name}", seed, number, data, trace))
@@ -277,18 +249,14 @@ def _attempt_end(server, before, seed, result):
         server.api("get_server_info")
         after_end(server, before, result)
     except Exception:
-        result.finds.append(
-            Find("server-afterwards", seed, -1, b"", traceback.format_exc() + server.log[-5000:])
-        )
+        result.finds.append(Find("server-afterwards", seed, -1, b"", traceback.format_exc() + server.log[-5000:]))
 
 
 def after_end(server, before, result):
     """Raise unless nothing is left over and nothing went wrong inside."""
     open_before, size_before = before
     pid = server.process.pid
-    eventually(
-        lambda: descriptors(pid) <= open_before + MOST_DESCRIPTORS, "more descriptors are open than before"
-    )
+    eventually(lambda: descriptors(pid) <= open_before + MOST_DESCRIPTORS, "more descriptors are open than before")
     result.grown = resident(pid) - size_before
     assert result.grown < MOST_GROWTH, f"it grew by {result.grown} bytes"
     server.settle()
@@ -314,3 +282,5 @@ def descriptors(pid: int) -> int:
 def resident(pid: int) -> int:
     """Resident bytes of a process."""
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+

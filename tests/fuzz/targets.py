@@ -105,9 +105,7 @@ class FramesTarget(Target):
             elif kind < 7:
                 pieces += fragments(chance)
             elif kind < 9:
-                pieces.append(
-                    frame(chance, chance.choice((9, 10)), chance.randbytes(chance.choice((0, 1, 125))))
-                )
+                pieces.append(frame(chance, chance.choice((9, 10)), chance.randbytes(chance.choice((0, 1, 125)))))
         if chance.random() < 0.3:
             code = chance.choice((1000, 1001, 1003, 1007, 1014, 3000, 4999, 999, 1005, 1015, 5000))
             pieces.append(frame(chance, 8, chance.choice((b"", struct.pack("!H", code) + text(chance)[:40]))))
@@ -178,9 +176,7 @@ def frame(chance, opcode, payload, fin=True):
             case 4:
                 form = chance.choice((16, 64) if size < 65_536 else (64,))
             case _:
-                size = chance.choice(
-                    (0, 1, 125, 126, 300, 301, 65_535, 65_536, 65_537, 2**62, 2**63, 2**64 - 1)
-                )
+                size = chance.choice((0, 1, 125, 126, 300, 301, 65_535, 65_536, 65_537, 2**62, 2**63, 2**64 - 1))
     return client_frame(opcode, payload, fin=fin, rsv=rsv, mask=mask, length=size, form=form)
 
 
@@ -226,11 +222,7 @@ class RequestsTarget(Target):
 
     def _request(self, chance):
         method = chance.choice(["GET", "POST", "POST", "PUT", "OPTIONS", "HEAD"])
-        target = chance.choice(
-            ["/", "/ws", "/csp/send?s=k&a=1", "/web/publish", "/%C3%A9?x=%20", "http://a:80/x", "*"][
-                : 7 if method == "OPTIONS" else 6
-            ]
-        )
+        target = chance.choice(["/", "/ws", "/csp/send?s=k&a=1", "/web/publish", "/%C3%A9?x=%20", "http://a:80/x", "*"][: 7 if method == "OPTIONS" else 6])
         pieces = [f"{method} {target} HTTP/1.{chance.choice('1110')}\r\n".encode(), b"Host: a:80\r\n"]
         more = [
             b"User-Agent: x\r\n", b"Cookie: a=1; b=2\r\n", b"Cookie: c=3\r\n", b"Origin: http://a:80\r\n", b"Accept:*/*\r\n",
@@ -239,25 +231,11 @@ class RequestsTarget(Target):
             b"Content-Type: application/json\r\n", b"Content-Type: application/x-www-form-urlencoded\r\n", b"Expect: 100-continue\r\n",
         ]  # fmt: skip
         pieces += [line for line in chance.sample(more, chance.randrange(5)) if line.count(b":") >= 1]
-        body = chance.choice(
-            [b"", b"hello", b"a=%C3%A9&b=+&c", json.dumps(values(chance)).encode(), b"x" * 61]
-        )
+        body = chance.choice([b"", b"hello", b"a=%C3%A9&b=+&c", json.dumps(values(chance)).encode(), b"x" * 61])
         if chance.random() < 0.4:
             at = chance.randrange(len(body) + 1)
-            chunks = [
-                b"%x%b\r\n%b\r\n" % (len(part), chance.choice((b"", b";a=b")), part)
-                for part in (body[:at], body[at:])
-                if part
-            ]
-            return [
-                *pieces,
-                b"Transfer-Encoding: chunked\r\n",
-                b"\r\n",
-                *chunks,
-                b"0\r\n",
-                chance.choice((b"", b"T: x\r\n")),
-                b"\r\n",
-            ]
+            chunks = [b"%x%b\r\n%b\r\n" % (len(part), chance.choice((b"", b";a=b")), part) for part in (body[:at], body[at:]) if part]
+            return [*pieces, b"Transfer-Encoding: chunked\r\n", b"\r\n", *chunks, b"0\r\n", chance.choice((b"", b"T: x\r\n")), b"\r\n"]
         if body or chance.random() < 0.3:
             pieces.append(b"Content-Length: %d\r\n" % len(body))
         return [*pieces, b"\r\n", body]
@@ -270,9 +248,7 @@ class RequestsTarget(Target):
         # a fault may be told before its line or head has ended, and then by another of the refusals
         if (ending in self.STATUSES) != (ending_again in self.STATUSES):
             _, when_complete = self._serve([data + b"\r\n\r\n"], limits, body_limit)
-            assert {ending, ending_again} <= {*self.STATUSES, "ended"}, (
-                f"cuts matter: {ending}, {ending_again}"
-            )
+            assert {ending, ending_again} <= {*self.STATUSES, "ended"}, f"cuts matter: {ending}, {ending_again}"
             assert when_complete in self.STATUSES, f"cuts matter: {ending}, {ending_again}, {when_complete}"
         for start, end, head, body in requests:
             self._judge(data[start:end], head, body)
@@ -316,9 +292,7 @@ class RequestsTarget(Target):
             assert rest == body
         hosts = [value for name, value in fields if name == b"host"]
         assert len(hosts) == 1 or (head.version == "HTTP/1.0" and not hosts)
-        assert not re.search(
-            r"[\x00-\x08\x0a-\x1f\x7f]", head.path + head.query + head.host + "".join(head.headers.values())
-        )
+        assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f]", head.path + head.query + head.host + "".join(head.headers.values()))
         assert ".." not in head.path.split("/")
         head.path.encode("latin-1").decode("utf-8")
         self._go_on(head, body)
@@ -326,9 +300,7 @@ class RequestsTarget(Target):
     def _go_on(self, head, body):
         """What the door does next has its refusals too."""
         ProxyRule(("127.0.0.1",)).client_ip("127.0.0.1", head.headers.get("HTTP_X_FORWARDED_FOR", ""))
-        OriginRule(()).allows(
-            head.headers.get("HTTP_ORIGIN"), head.host, head.headers.get("HTTP_SEC_FETCH_SITE")
-        )
+        OriginRule(()).allows(head.headers.get("HTTP_ORIGIN"), head.host, head.headers.get("HTTP_SEC_FETCH_SITE"))
         read_query(head.query)
         try:
             check_upgrade(head)
@@ -413,31 +385,13 @@ class CometTarget(Target):
             return super().make(chance)
         query, _, body = b"".join(self.valid(chance)).partition(b" ")
         if chance.random() < 0.5:
-            return (
-                damage(chance, query.split(b"&"), lambda: [query], self.tokens).replace(b" ", b"")
-                + b" "
-                + body
-            )
+            return damage(chance, query.split(b"&"), lambda: [query], self.tokens).replace(b" ", b"") + b" " + body
         return query + b" " + damage(chance, [body], lambda: [body], JSON_TOKENS)
 
     def valid(self, chance):
         names = ["s", "a", "d", "rp", "rs", "bp", "bs", "p", "ps", "du", "is", "i", "se", "ct"]
-        some = [
-            "",
-            "0",
-            "1",
-            "30",
-            "4096",
-            "-1",
-            "parent.cb",
-            "data%3A%20",
-            ";",
-            "text%2Fevent-stream",
-            "%0D%0A",
-        ]
-        query = "&".join(
-            f"{name}={chance.choice(some)}" for name in chance.choices(names, k=chance.randrange(6))
-        )
+        some = ["", "0", "1", "30", "4096", "-1", "parent.cb", "data%3A%20", ";", "text%2Fevent-stream", "%0D%0A"]
+        query = "&".join(f"{name}={chance.choice(some)}" for name in chance.choices(names, k=chance.randrange(6)))
         first = chance.choice((1, 1, 1, 5))
         packets = [self._packet(chance, first + n) for n in range(chance.randrange(4))]
         body = [item for packet in packets for item in (packet, b",")][:-1]
@@ -477,9 +431,7 @@ class CometTarget(Target):
         assert -(10**18) < read_acknowledged(found.get("a", b"")) < 10**18
         variables = Variables().updated(found)
         packets = encode_packets(1, b"x", 1)
-        dressed = (
-            variables.preamble() + variables.batch(packets) + variables.batch([]) + variables.reply('"OK"')
-        )
+        dressed = variables.preamble() + variables.batch(packets) + variables.batch([]) + variables.reply('"OK"')
         assert not re.search(rb"[<>&'%\\\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\xff]", dressed), dressed
         assert len(dressed) < 5000
         assert variables.ct in CONTENT_TYPES
@@ -564,10 +516,7 @@ class AnswersTarget(Target):
     @staticmethod
     def _around(chance, body):
         pieces = [b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n"] * (chance.random() < 0.1)
-        pieces.append(
-            b"HTTP/1.%c %d %b\r\n"
-            % (chance.choice(b"1110"), chance.choice((200, 200, 200, 204, 404, 500)), b"OK")
-        )
+        pieces.append(b"HTTP/1.%c %d %b\r\n" % (chance.choice(b"1110"), chance.choice((200, 200, 200, 204, 404, 500)), b"OK"))
         more = [
             b"Set-Cookie: a=1; HttpOnly\r\n", b"Set-Cookie: b=2; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\n", b"Set-Cookie: c=3; Max-Age=60\r\n",
             b"Connection: close\r\n", b"Content-Type: application/json\r\n", b"X: \xe9\r\n", "Set-Cookie: d=é; Expires=Mon, 1 Jan 0001 00:00:00 +2359\r\n".encode(),
@@ -598,9 +547,7 @@ class AnswersTarget(Target):
         limit = chance.choice((40, 262_144))
         answer = self._read([data] if data else [], limit)
         again = self._read(cuts(chance, data), limit)
-        assert answer == again or (isinstance(answer, str) and isinstance(again, str)), (
-            f"cuts matter: {answer}, {again}"
-        )
+        assert answer == again or (isinstance(answer, str) and isinstance(again, str)), f"cuts matter: {answer}, {again}"
         if isinstance(answer, str):
             return "no answer"
         status, headers, body, _ = answer
@@ -654,9 +601,7 @@ class AnswersTarget(Target):
                 assert how is not None or not reusable
             assert body == expected
         connection = b",".join(value for name, value in fields if name == b"connection").lower()
-        assert not reusable or (
-            not rest and found[1] == b"1" and b"close" not in map(bytes.strip, connection.split(b","))
-        )
+        assert not reusable or (not rest and found[1] == b"1" and b"close" not in map(bytes.strip, connection.split(b",")))
 
     def _verdict(self, status, body, set_cookies, chance):
         try:
@@ -681,6 +626,6 @@ class AnswersTarget(Target):
         return type(verdict).__name__.lower() + self._road.answered(verdict)
 
 
-TARGETS = {
-    target.name: target for target in (FramesTarget, RequestsTarget, LinesTarget, CometTarget, AnswersTarget)
-}
+TARGETS = {target.name: target for target in (FramesTarget, RequestsTarget, LinesTarget, CometTarget, AnswersTarget)}
+
+

@@ -23,13 +23,7 @@ FINDS = json.loads((HERE.parent / "wire/fuzz.json").read_text())
 COUNT = 1500
 SEEN = {
     "frames": {"1002", "1007", "1008", "1009", "closed", "served", "whole"},
-    "requests": {
-        "1 requests, ended",
-        "2 requests, closed",
-        "0 requests, 400",
-        "0 requests, 413",
-        "0 requests, 431",
-    },
+    "requests": {"1 requests, ended", "2 requests, closed", "0 requests, 400", "0 requests, 413", "0 requests, 431"},
     "lines": {"some frames", "no frame, bad_json", "some frames, bad_frame"},
     "comet": {"refused", "1 packets", "2 packets"},
     "answers": {"no answer", "allow"},
@@ -67,9 +61,7 @@ def test_a_past_find_stays_mended(find):
 
 def test_one_seed_makes_the_same_inputs_and_another_makes_others():
     for target in (target() for target in TARGETS.values()):
-        assert [engine.make(target, 1, n)[0] for n in range(20)] == [
-            engine.make(target, 1, n)[0] for n in range(20)
-        ]
+        assert [engine.make(target, 1, n)[0] for n in range(20)] == [engine.make(target, 1, n)[0] for n in range(20)]
         assert engine.make(target, 1, 5)[0] != engine.make(target, 2, 5)[0]
 
 
@@ -149,15 +141,7 @@ def test_the_second_readers_know_the_rules():
     assert Frames(b"\x81\x02hi", 10, 5).code == 1002
     assert Frames(b"\x01\x83\0\0\0\0\xed\xa0", 10, 5).clean is False
     assert Frames(b"\x01\x82\0\0\0\0\xed\xa0", 10, 5).code == 1007
-    for bad in (
-        b"NaN",
-        b"[1e400]",
-        b'"\\ud800"',
-        b"9223372036854775808",
-        b"[" * 33 + b"]" * 33,
-        b"\xff",
-        b"\xef\xbb\xbf1",
-    ):
+    for bad in (b"NaN", b"[1e400]", b'"\\ud800"', b"9223372036854775808", b"[" * 33 + b"]" * 33, b"\xff", b"\xef\xbb\xbf1"):
         with pytest.raises(Refused):
             read_json(bad, 32)
     assert read_json(b"[" * 32 + b"]" * 32, 32)

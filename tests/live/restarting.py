@@ -24,9 +24,7 @@ class Arrivals:
         self.answered = 0
         self.faults = []
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(ask,)) for ask in asks for _ in range(threads)
-        ]
+        self._threads = [threading.Thread(target=self._run, args=(ask,)) for ask in asks for _ in range(threads)]
 
     def _run(self, ask):
         while not self._stop.is_set():
@@ -93,3 +91,5 @@ def dial(address):
 def listener():
     """A listening socket on a free port, as systemd or a supervisor would open it."""
     return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+

@@ -33,9 +33,7 @@ def hookbox(*args, **environ):
 @contextmanager
 def listening(*args):
     """A running command, and what it said until it listened."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hookbox", "-p", "0", *args], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-m", "hookbox", "-p", "0", *args], stderr=subprocess.PIPE, text=True)
     try:
         said = ""
         while "Listening to hookbox on" not in said:
@@ -52,11 +50,7 @@ def listening(*args):
 def run(code):
     """Run Python code to its end; returns what it printed."""
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE * 3,
-        check=True,
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=DEADLINE * 3, check=True
     ).stdout
 
 

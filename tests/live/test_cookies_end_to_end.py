@@ -40,11 +40,9 @@ def test_c_narrows_what_is_forwarded():
 def test_A16_no_cookie_of_one_user_is_in_another_users_call(app, server):
     app.answer(
         "connect",
-        lambda asked: (
-            Reply([True, {"name": asked.form["payload"].strip('"')}], headers=(("Set-Cookie", "sid=ann"),))
-            if asked.form["payload"] == '"ann"'
-            else [True, {"name": "bob"}]
-        ),
+        lambda asked: Reply([True, {"name": asked.form["payload"].strip('"')}], headers=(("Set-Cookie", "sid=ann"),))
+        if asked.form["payload"] == '"ann"'
+        else [True, {"name": "bob"}],
     )
     server.connect("ann").subscribe("lobby")
     bob = server.connect("bob", headers={"Cookie": "sid=bob"})

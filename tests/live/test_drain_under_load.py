@@ -97,9 +97,7 @@ def test_F30_the_server_ends_in_order_under_load(server, app):
     for member in crowd.members:
         assert all(after == before + 1 for before, after in pairwise(member.offsets)), "without a hole"
     if os.environ.get("HOOKBOX_TEST_FIGURES"):
-        print(
-            f"\nclosed after {closed_after * 1000:.1f} ms, ended after {took:.2f} s, told over {told[-1] - told[0]:.2f} s"
-        )
+        print(f"\nclosed after {closed_after * 1000:.1f} ms, ended after {took:.2f} s, told over {told[-1] - told[0]:.2f} s")
         print(f"accepted {sum(publisher.accepted)}, delivered {sum(len(m.offsets) for m in crowd.members)}")
 
 

@@ -40,6 +40,7 @@ class Echo:
             self.ended.append("reset")
         writer.close()
 
+
     def stop(self):
         self.server.close()
         for task in asyncio.all_tasks(self.loop):

@@ -42,9 +42,7 @@ def served(raw):
         ),
         pytest.param(client_frame(9, b"x" * 126), 1002, id="W3-long-ping"),
         pytest.param(client_frame(8, b"\x03\xe8" + b"x" * 124), 1002, id="W3-long-close"),
-        pytest.param(
-            text("a", fin=False) + client_frame(0, b"b", rsv=4), 1002, id="W2-rsv1-on-a-continuation"
-        ),
+        pytest.param(text("a", fin=False) + client_frame(0, b"b", rsv=4), 1002, id="W2-rsv1-on-a-continuation"),
         pytest.param(client_frame(9, rsv=1), 1002, id="W2-rsv3-on-a-ping"),
         pytest.param(client_frame(9, b"x", fin=False), 1002, id="W3-fragmented-ping"),
         pytest.param(client_frame(8, b"\x03\xe8", fin=False), 1002, id="W3-fragmented-close"),

@@ -211,17 +211,10 @@ def test_nobody_who_comes_to_a_unix_socket_during_a_replacement_is_refused(run, 
 
 def ports(server):
     """Where both doors of a server are."""
-    return map(
-        int,
-        server.wait_for_log(
-            r"(?s)hookbox on http://127.0.0.1:(\d+).*hookbox on http://127.0.0.1:(\d+)"
-        ).groups(),
-    )
+    return map(int, server.wait_for_log(r"(?s)hookbox on http://127.0.0.1:(\d+).*hookbox on http://127.0.0.1:(\d+)").groups())
 
 
-def test_a_kept_alive_connection_ends_when_the_server_is_replaced_so_that_its_next_request_finds_the_new_one(
-    run, app
-):
+def test_a_kept_alive_connection_ends_when_the_server_is_replaced_so_that_its_next_request_finds_the_new_one(run, app):
     first = run("-p", 0)
     slow = threading.Event()
     app.answer("connect", lambda asked: slow.wait(DEADLINE) and [True, {"name": "ann"}])

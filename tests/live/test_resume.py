@@ -12,15 +12,7 @@ from hookbox.testing import ApiRefused, Client, Reply
 
 FEATURES = ["ack", "recover", "resume"]
 DOWN = Reply(status=503, body=b"down")
-ACTIONS = (
-    "connect",
-    "create_channel",
-    "subscribe",
-    "unsubscribe",
-    "publish",
-    "disconnect",
-    "destroy_channel",
-)
+ACTIONS = ("connect", "create_channel", "subscribe", "unsubscribe", "publish", "disconnect", "destroy_channel")
 SETTINGS = {"breaker_failures": 1_000_000, "breaker_calls": 1_000_000}
 
 
@@ -67,9 +59,7 @@ def reset(client):
 
 def come_back(hookbox, client, position):
     again = hookbox.client(headers={"Cookie": "s=1"}, features=FEATURES)
-    again.send(
-        "CONNECT", cookie_string="", features=FEATURES, resume=ticket(client), since={"lobby": position}
-    )
+    again.send("CONNECT", cookie_string="", features=FEATURES, resume=ticket(client), since={"lobby": position})
     again.connected = again.expect("CONNECTED", name="ann", resumed=True)
     return again
 

@@ -143,6 +143,7 @@ class PostOffice:
         self.path = path
         self.worker = None
         self.opened = []
+        self.others = []  # groups of greenlets that wait by the same clock
         self.open()
 
     def open(self):
@@ -214,7 +215,8 @@ class PostOffice:
             for _ in range(5):
                 gevent.sleep(0)
             gevent.sleep(0.0005)
-            at_rest = len(self.worker._group) == self.turning.quiet + self.receivers.thinking
+            running = len(self.worker._group) + sum(map(len, self.others))
+            at_rest = running == self.turning.quiet + self.receivers.thinking
             still = still + 1 if at_rest else 0
 
     def advance(self, seconds):

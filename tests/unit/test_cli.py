@@ -95,9 +95,7 @@ def settings_of(line):
     return Sources(parse(line.split(), cli.COMMANDS).flags, {}).read().settings
 
 
-@pytest.mark.parametrize(
-    ("line", "name", "value"), FLAGS_OF_HOOKBOX_0_3, ids=[row[0] for row in FLAGS_OF_HOOKBOX_0_3]
-)
+@pytest.mark.parametrize(("line", "name", "value"), FLAGS_OF_HOOKBOX_0_3, ids=[row[0] for row in FLAGS_OF_HOOKBOX_0_3])
 def test_the_flags_of_hookbox_0_3_still_work(line, name, value):
     assert getattr(settings_of(line), name) == value
 
@@ -150,12 +148,7 @@ def test_a_mistake_ends_with_2_and_one_helpful_line(line, words, wish, capsys, m
     assert "secret" not in err
 
 
-@given(
-    st.lists(
-        st.text(st.characters(exclude_characters="\0"), max_size=8)
-        | st.sampled_from(["-p", "--port", "dev", "-dx"])
-    )
-)
+@given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=8) | st.sampled_from(["-p", "--port", "dev", "-dx"])))
 def test_any_command_line_is_read_or_a_config_error(argv):
     with suppress(ConfigError):
         assert parse(argv, cli.COMMANDS).command in cli.COMMANDS

@@ -148,9 +148,7 @@ def test_a_returning_connection_that_does_not_subscribe_stays_without_traffic(ho
     house.advance(2)
     tabs[0].publish("lobby", 1)
     assert third.take() == []
-    third.send(
-        "SUBSCRIBE", channel_name="lobby", since={"epoch": position(third, "lobby").epoch, "offset": 0}
-    )
+    third.send("SUBSCRIBE", channel_name="lobby", since={"epoch": position(third, "lobby").epoch, "offset": 0})
     assert len(third.answer().args["missed"]) == 1
     tabs[0].publish("lobby", 2)
     assert third.names() == ["PUBLISH"]

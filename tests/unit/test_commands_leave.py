@@ -158,10 +158,7 @@ def test_a_goodbye_names_the_last_frame_that_was_looked_at_and_none_behind_it_ha
     ann, bob = house.subscribed("lobby", "ann", "bob", features=["close", "ack"])
     ann.take()
     go = house.gate.think("publish")
-    lines = [
-        [7, "PUBLISH", {"channel_name": "lobby", "payload": "1"}],
-        [8, "PUBLISH", {"channel_name": "lobby"}],
-    ]
+    lines = [[7, "PUBLISH", {"channel_name": "lobby", "payload": "1"}], [8, "PUBLISH", {"channel_name": "lobby"}]]
     gevent.spawn(ann.feed, b"".join(json.dumps(line).encode() + b"\r\n" for line in lines))
     house.settle()
     ann.close(RESTART)
@@ -172,9 +169,7 @@ def test_a_goodbye_names_the_last_frame_that_was_looked_at_and_none_behind_it_ha
     assert bob.take() == []
 
 
-def test_F30_who_was_away_when_the_server_begins_to_end_is_told_of_at_once_and_who_has_to_go_then_is_not(
-    house,
-):
+def test_F30_who_was_away_when_the_server_begins_to_end_is_told_of_at_once_and_who_has_to_go_then_is_not(house):
     house.gate.allow("create_channel", presenceful=True)
     ann, bob, eve = house.subscribed("lobby", "ann", "bob", "eve")
     ann.leave()

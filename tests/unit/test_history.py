@@ -104,12 +104,7 @@ class Streams(RuleBasedStateMachine):
         self.appended = [[], []]
         self.now = 0.0
 
-    @rule(
-        which=st.integers(0, 1),
-        size=st.integers(1, 40),
-        count=st.integers(0, 6),
-        duration=st.sampled_from([0, 1, 3]),
-    )
+    @rule(which=st.integers(0, 1), size=st.integers(1, 40), count=st.integers(0, 6), duration=st.sampled_from([0, 1, 3]))
     def append(self, which, size, count, duration):
         self.now += 0.5
         entry = Entry(size, self.now, len(self.appended[which]))

@@ -16,20 +16,7 @@ from hookbox.log_lines import LINE_LIMIT, JsonFormatter, LineFormatter, Mask
 from hookbox.settings import Settings
 
 FORMATTERS = pytest.mark.parametrize("formatter", [LineFormatter, JsonFormatter])
-HOSTILE = [
-    "a\r\nb",
-    "\x1b[31m",
-    "\u2028",
-    "\u2029",
-    "\u202e",
-    "\u2066",
-    "\u200f",
-    "\ud800",
-    "\x00",
-    "\x85",
-    "\x9b",
-    "\ufeff",
-]
+HOSTILE = ["a\r\nb", "\x1b[31m", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f", "\ud800", "\x00", "\x85", "\x9b", "\ufeff"]
 NO_SECRETS = Mask(())
 
 
@@ -89,21 +76,13 @@ def test_one_record_is_one_line_A14(formatter, text):
 
 
 @FORMATTERS
-@pytest.mark.parametrize(
-    "text",
-    ['"' * 5000, "\\" * 5000, "é" * 5000, "\x1b" * 5000],
-    ids=["quotes", "backslashes", "accents", "escapes"],
-)
+@pytest.mark.parametrize("text", ['"' * 5000, "\\" * 5000, "é" * 5000, "\x1b" * 5000], ids=["quotes", "backslashes", "accents", "escapes"])
 def test_what_grows_when_it_is_written_still_fits_A14(formatter, text):
     assert len(formatter(NO_SECRETS).format(record("%s", text)).encode()) <= LINE_LIMIT
 
 
 def test_a_traceback_is_indented_below_its_plain_line_A14():
-    first, *rest = (
-        LineFormatter(NO_SECRETS)
-        .format(record("bad", exc_info=error("evil\n2026 INFO forged\x1b")))
-        .split("\n")
-    )
+    first, *rest = LineFormatter(NO_SECRETS).format(record("bad", exc_info=error("evil\n2026 INFO forged\x1b"))).split("\n")
     assert first.endswith("INFO hookbox.test: bad")
     assert rest[-2:] == ["    ValueError: evil", r"    2026 INFO forged\x1b"]
     assert all(line.startswith("    ") for line in rest)
@@ -115,9 +94,7 @@ def test_a_traceback_is_inside_of_its_json_line_A14():
 
 
 def test_json_lines_have_the_promised_keys_and_the_fields_of_the_record():
-    made = record(
-        "GET %s", "/x", fields={"status": 200, "path": "/x\n", "message": "not this"}, created=0.25, msecs=250
-    )
+    made = record("GET %s", "/x", fields={"status": 200, "path": "/x\n", "message": "not this"}, created=0.25, msecs=250)
     assert json.loads(JsonFormatter(NO_SECRETS).format(made)) == {
         "time": "1970-01-01T00:00:00.250Z",
         "level": "INFO",
@@ -131,12 +108,7 @@ def test_json_lines_have_the_promised_keys_and_the_fields_of_the_record():
 @FORMATTERS
 def test_secrets_are_masked_wherever_somebody_put_them_A13(formatter):
     mask = Mask(Settings(webhook_secret="canary ü/1", admin_password="canary2").secrets)
-    made = record(
-        "%s canary+%%C3%%BC%%2F1",
-        "canary ü/1",
-        exc_info=error("canary2"),
-        fields={"x": "canary%20%C3%BC%2F1"},
-    )
+    made = record("%s canary+%%C3%%BC%%2F1", "canary ü/1", exc_info=error("canary2"), fields={"x": "canary%20%C3%BC%2F1"})
     line = formatter(mask).format(made)
     assert "canary" not in line
     assert "***" in line
@@ -318,9 +290,7 @@ def test_other_settings_are_taken_over_while_running(logs, tmp_path):
     made = logs(log_file_errors=str(tmp_path / "one"))
     logger = logging.getLogger("hookbox.test")
     logger.error("first")
-    made.reconfigure(
-        Settings(log_file_errors=str(tmp_path / "two"), log_level="CRITICAL", webhook_secret="canary")
-    )
+    made.reconfigure(Settings(log_file_errors=str(tmp_path / "two"), log_level="CRITICAL", webhook_secret="canary"))
     logger.error("unheard")
     logger.critical("second canary")
     made.close()

@@ -184,9 +184,7 @@ class Recovery(RuleBasedStateMachine):
         self.kept_at_most = 0
         self.now = 1000.0
 
-    @rule(
-        size=st.integers(0, 300), count=st.sampled_from([0, 2, 5, 100]), duration=st.sampled_from([0.0, 3.0])
-    )
+    @rule(size=st.integers(0, 300), count=st.sampled_from([0, 2, 5, 100]), duration=st.sampled_from([0.0, 3.0]))
     def publish(self, size, count, duration):
         self.keep = (count, duration)
         at = self.broker.publish("news", draft("x" * size, self.now), self.keep, lambda publication: None)
@@ -206,12 +204,7 @@ class Recovery(RuleBasedStateMachine):
         self.epochs.append(self.broker.position("news").epoch)
         self.published, self.kept_at_most = {}, 0
 
-    @rule(
-        back=st.integers(-2, 20),
-        epoch=st.integers(-3, -1),
-        count=st.sampled_from([0, 3, 100]),
-        duration=st.sampled_from([0.0, 3.0]),
-    )
+    @rule(back=st.integers(-2, 20), epoch=st.integers(-3, -1), count=st.sampled_from([0, 3, 100]), duration=st.sampled_from([0.0, 3.0]))
     def ask(self, back, epoch, count, duration):
         seen = Position(self.epochs[max(epoch, -len(self.epochs))], len(self.published) - back)
         answer = self.broker.since("news", seen, (count, duration), self.now)

@@ -89,9 +89,7 @@ def mistake(flags=None, environ=None):
 
 
 def test_defaults_are_those_of_the_reliability_list():
-    assert {
-        n: getattr(Settings(), n) for n in DEFAULTS_OF_THE_RELIABILITY_LIST
-    } == DEFAULTS_OF_THE_RELIABILITY_LIST
+    assert {n: getattr(Settings(), n) for n in DEFAULTS_OF_THE_RELIABILITY_LIST} == DEFAULTS_OF_THE_RELIABILITY_LIST
 
 
 def test_nothing_listens_beyond_this_machine_unless_told_Z7():
@@ -187,9 +185,7 @@ def test_sizes_may_have_units(text, value):
     assert read_value("max_message", text, "") == value
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("5", 5.0), ("500ms", 0.5), ("2 m", 120.0), ("1h", 3600.0), ("0.25", 0.25)]
-)
+@pytest.mark.parametrize(("text", "value"), [("5", 5.0), ("500ms", 0.5), ("2 m", 120.0), ("1h", 3600.0), ("0.25", 0.25)])
 def test_times_may_have_units(text, value):
     assert read_value("ping_interval", text, "") == value
 
@@ -200,10 +196,7 @@ def test_other_numbers_are_refused(text):
         read_value("max_message", text, "")
 
 
-@given(
-    st.sampled_from(sorted(ABOUT)),
-    st.text() | st.booleans() | st.floats() | st.integers() | st.none() | st.lists(st.text()),
-)
+@given(st.sampled_from(sorted(ABOUT)), st.text() | st.booleans() | st.floats() | st.integers() | st.none() | st.lists(st.text()))
 def test_any_value_is_read_or_a_config_error(name, value):
     said = f"here: {name}"
     try:
@@ -216,14 +209,8 @@ def test_any_value_is_read_or_a_config_error(name, value):
 
 def test_two_tokens_may_be_given_for_rotation_A6(file):
     assert read({"api_security_token": ["old", "new"]}).settings.api_security_token == ("old", "new")
-    assert read(environ={"HOOKBOX_API_SECURITY_TOKEN": "old, new"}).settings.api_security_token == (
-        "old",
-        "new",
-    )
-    assert read({"config": file('api_security_token = ["old", "new"]')}).settings.api_security_token == (
-        "old",
-        "new",
-    )
+    assert read(environ={"HOOKBOX_API_SECURITY_TOKEN": "old, new"}).settings.api_security_token == ("old", "new")
+    assert read({"config": file('api_security_token = ["old", "new"]')}).settings.api_security_token == ("old", "new")
     assert read({"config": file('api_security_token = "one"')}).settings.api_security_token == ("one",)
 
 
@@ -262,7 +249,7 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ("config = 'x'", 1, ["cannot name another file"]),
         ("path_prefix = 'realtime'", 1, ["/realtime"]),
         ("log_file_errors = '/nowhere/x'", 1, ["/nowhere does not"]),
-        ('cbpath = "a\\u0000"', 1, ["cbpath"]),
+        ("cbpath = \"a\\u0000\"", 1, ["cbpath"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(file, text, line, words):
@@ -281,10 +268,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, text):
 
 
 def test_a_file_that_is_missing_is_named():
-    assert (
-        mistake({"config": "/nowhere/x.toml"})
-        == "config: /nowhere/x.toml cannot be read: No such file or directory"
-    )
+    assert mistake({"config": "/nowhere/x.toml"}) == "config: /nowhere/x.toml cannot be read: No such file or directory"
 
 
 def test_a_misspelt_variable_is_an_error_with_the_nearest_name():
@@ -332,12 +316,7 @@ def test_the_second_listener_takes_what_is_not_said_from_the_first():
 
 def test_values_are_tidied():
     settings = read(
-        {
-            "origin": ["HTTPS://Example.COM/"],
-            "path_prefix": "/rt/",
-            "trusted_proxy": ["10.0.0.1/8", "unix"],
-            "log_level": "warn",
-        }
+        {"origin": ["HTTPS://Example.COM/"], "path_prefix": "/rt/", "trusted_proxy": ["10.0.0.1/8", "unix"], "log_level": "warn"}
     ).settings
     assert settings.origin == ("https://example.com",)
     assert settings.path_prefix == "/rt"
@@ -394,16 +373,7 @@ def test_a_reload_of_a_bad_file_changes_nothing(file):
         sources.reload(before)
 
 
-LIVE = (
-    "webhook_secret",
-    "api_security_token",
-    "admin_password",
-    "cbhost",
-    "cb_connect",
-    "origin",
-    "log_level",
-    "max_message",
-)
+LIVE = ("webhook_secret", "api_security_token", "admin_password", "cbhost", "cb_connect", "origin", "log_level", "max_message")
 
 
 @pytest.mark.parametrize("name", LIVE)

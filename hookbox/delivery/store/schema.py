@@ -35,6 +35,7 @@ CREATE INDEX deliveries_due ON deliveries (state, due_ms, id);
 CREATE INDEX deliveries_of_endpoint ON deliveries (endpoint, state, seq);
 CREATE INDEX deliveries_done ON deliveries (done_ms) WHERE done_ms > 0;
 CREATE INDEX deliveries_of_message ON deliveries (seq);
+CREATE INDEX deliveries_undelivered ON deliveries (id) WHERE state IN ('dead', 'held', 'cancelled');
 
 CREATE TABLE fanouts (seq INTEGER PRIMARY KEY REFERENCES messages, after TEXT NOT NULL);
 
@@ -48,6 +49,11 @@ CREATE TABLE idempotency (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answer TEXT NOT NULL, time_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_time ON idempotency (time_ms);
+
+CREATE TABLE jobs (
+  id TEXT PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL,
+  count INTEGER NOT NULL, problem TEXT NOT NULL, created_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL
+  ) WITHOUT ROWID;
 """
 
 

@@ -135,15 +135,17 @@ class SqliteStore:
         self._thread.post(lambda db: self._accept(db, entry), tell)
 
     def _accept(self, db: sqlite3.Connection, entry: Entry) -> None:
-        owed = sum(delivery.state.value in UNFINISHED for delivery in entry.deliveries)
-        unfinished = self._count(db)
-        if unfinished + owed > self._limits.queue:
-            raise QueueFull(
-                f"{unfinished} deliveries are unfinished, {self._limits.queue} may be (max_queue)"
-            )
-        self._require_space(db)
+        self._unfinished = self._admitted(db, entry.deliveries, self._limits.queue)
         tables.insert(db, entry)
-        self._unfinished = unfinished + owed
+
+    def _admitted(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], most: int) -> int:
+        """How many deliveries are unfinished with these, if that is not too many."""
+        unfinished = self._count(db)
+        owed = sum(delivery.state.value in UNFINISHED for delivery in deliveries)
+        if unfinished + owed > most:
+            raise QueueFull(f"{unfinished} deliveries are unfinished, {most} may be (max_queue)")
+        self._require_space(db)
+        return unfinished + owed
 
     def _count(self, db: sqlite3.Connection) -> int:
         if self._unfinished is None:
@@ -271,10 +273,10 @@ class SqliteStore:
     def messages(
         self, topic: str, after_seq: int, limit: int = PAGE, until_seq: int | None = None
     ) -> list[Message]:
-        """Kept messages of a topic after a number, oldest first."""
+        """Kept messages of a topic after a number, oldest first; copies that were sent again are none."""
         wanted = (
             f"SELECT {rows.MESSAGE} FROM messages WHERE topic = ? AND seq > ? AND seq <= ? "
-            "ORDER BY seq LIMIT ?"
+            "AND source <> 'resend' ORDER BY seq LIMIT ?"
         )
         most = 2**63 - 1 if until_seq is None else until_seq
         return self._all(wanted, (topic, after_seq, most, min(limit, PAGE)), rows.read_message)
@@ -283,7 +285,8 @@ class SqliteStore:
         """The last kept message of each topic, the newest first; its body and payload are left out."""
         wanted = (
             f"SELECT {rows.MESSAGE_HEAD} FROM messages WHERE seq IN "
-            "(SELECT MAX(seq) FROM messages WHERE topic != '' GROUP BY topic) ORDER BY seq DESC LIMIT ?"
+            "(SELECT MAX(seq) FROM messages WHERE topic <> '' AND source <> 'resend' GROUP BY topic) "
+            "ORDER BY seq DESC LIMIT ?"
         )
         return self._all(wanted, (limit,), rows.read_message)
 
@@ -295,7 +298,7 @@ class SqliteStore:
 
     def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
         """The last messages below a number, newest first; of all topics if `topic` is empty."""
-        where, values = ("AND topic = ?", [topic]) if topic else ("", [])
+        where, values = ("AND topic = ? AND source <> 'resend'", [topic]) if topic else ("", [])
         below = 2**63 - 1 if before_seq is None else before_seq
         wanted = f"SELECT {rows.MESSAGE} FROM messages WHERE seq < ? {where} ORDER BY seq DESC LIMIT ?"
         return self._all(wanted, (below, *values, min(limit, PAGE)), rows.read_message)
@@ -380,6 +383,29 @@ class SqliteStore:
                 self._replace(db, delivery)
 
         self._thread.call(work)
+
+    # for operators, see `hookbox.delivery.store.backlog`
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the database, all of it or nothing. Blocks until it is on disk."""
+        return self._write(work)
+
+    @property
+    def queue(self) -> int:
+        """How many deliveries may be unfinished."""
+        return self._limits.queue
+
+    def owe(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], share: float = 1.0) -> None:
+        """In `run`: add deliveries of messages that are kept.
+
+        Args:
+            share: of the queue that may be in use with these.
+
+        Raises:
+            QueueFull: more would be in use.
+        """
+        self._unfinished = self._admitted(db, deliveries, int(self._limits.queue * share))
+        tables.insert_deliveries(db, deliveries)
 
     # keeping order
 

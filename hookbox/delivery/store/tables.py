@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
-from hookbox.delivery.models import Attempt, DeliveryId, Endpoint
+from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint
 from hookbox.delivery.store import rows
 from hookbox.delivery.store.base import Entry, Search
 
@@ -16,10 +17,7 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
     """Write what one acceptance writes."""
     db.execute(f"INSERT INTO messages ({rows.MESSAGE}) VALUES ({rows.marks(rows.MESSAGE)})",
                rows.message_row(entry.message))  # fmt: skip
-    db.executemany(
-        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) VALUES ({rows.marks(rows.DELIVERY)}, 0)",
-        map(rows.delivery_row, entry.deliveries),
-    )
+    insert_deliveries(db, entry.deliveries)
     if entry.rest_after is not None:
         db.execute("INSERT INTO fanouts VALUES (?, ?)", (entry.message.seq, entry.rest_after))
     if kept := entry.remembered:
@@ -27,6 +25,14 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
             "INSERT OR REPLACE INTO idempotency (key, fingerprint, answer, time_ms) VALUES (?, ?, ?, ?)",
             (kept.key, kept.fingerprint, kept.answer, kept.time_ms),
         )
+
+
+def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
+    """Write deliveries whose messages are there."""
+    db.executemany(
+        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) VALUES ({rows.marks(rows.DELIVERY)}, 0)",
+        map(rows.delivery_row, deliveries),
+    )
 
 
 def insert_attempt(db: sqlite3.Connection, delivery: DeliveryId, attempt: Attempt) -> None:
