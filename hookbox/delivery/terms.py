@@ -15,6 +15,8 @@ from hookbox.delivery.notices import Told
 from hookbox.delivery.schedule import DEFAULT
 
 HOUR: Final = 3600.0
+APPLICATION: Final = "application"
+"""The lane of everything that the application is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ class Terms:
         return None if delivery.endpoint is None else self.endpoints.get(delivery.endpoint)
 
     def lane(self, delivery: Delivery) -> str:
-        """With what it shares limits: its endpoint, or its origin."""
+        """With what it shares limits: its endpoint, or its origin, or everything else for the application."""
+        if delivery.order:
+            return APPLICATION
         return delivery.endpoint or origin(delivery.url)
 
     def lane_rules(self, key: str) -> LaneRules:

@@ -14,13 +14,13 @@ from gevent.pool import Group
 from hookbox.clock import Clock
 from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
-from hookbox.delivery.attempts import Attempts, Interrupted, Sends
+from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import Begun, Entry, Finished, Store
+from hookbox.delivery.store.base import Begun, Entry, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 
@@ -67,6 +67,7 @@ class Worker:
         numbers: of the messages it makes.
         chance: draws from [0, 1).
         wait: waits until something happens, or for so many seconds on the clock.
+        teller: tells the application what it is owed; None leaves that for later.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Worker:
         numbers: Numbers,
         chance: Callable[[], float] = random.random,
         wait: Wait = _wait,
+        teller: Tells | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,7 +90,9 @@ class Worker:
         self._terms = Terms(rules)
         self._lanes = Lanes(self._terms.lane_rules, chance)
         self._ledger = Ledger(numbers, self._stopping, wait)
-        self._attempts = Attempts(store, sender, clock, self._terms, self._lanes, self._ledger, chance)
+        self._attempts = Attempts(
+            store, sender, teller or NobodyTells(), clock, self._terms, self._lanes, self._ledger, chance
+        )
         self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
 
@@ -287,9 +291,9 @@ class Worker:
 
     def _run(self, ticket: Ticket) -> None:
         try:
-            finished = self._attempts.make(ticket)
-            if finished is not None:
-                self._follow(finished)
+            written = self._attempts.make(ticket)
+            if written is not None:
+                self._follow(written)
             else:
                 self._look_again(ticket.id)
         except (Stopped, Interrupted):
@@ -301,10 +305,12 @@ class Worker:
             self._lanes.ended(ticket)
             self._bell.set()
 
-    def _follow(self, finished: Finished) -> None:
+    def _follow(self, written: Written) -> None:
         """Know what was written down."""
-        self._agenda.learn(finished.delivery)
-        self._wake_all(finished.notices)
+        self._agenda.learn(written.finished.delivery)
+        self._wake_all(written.finished.notices)
+        for delivery in written.released:
+            self._agenda.learn(delivery)
         self._bell.set()
 
     def _look_again(self, delivery: DeliveryId) -> None:
@@ -322,9 +328,9 @@ class Worker:
     def _expire(self, tickets: Sequence[Ticket]) -> None:
         try:
             for ticket in tickets:
-                finished = self._attempts.expire(ticket)
-                if finished is not None:
-                    self._follow(finished)
+                written = self._attempts.expire(ticket)
+                if written is not None:
+                    self._follow(written)
         except Stopped:
             pass
 

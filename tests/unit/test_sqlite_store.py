@@ -190,7 +190,7 @@ def test_what_failed_does_not_count(open_store):
 
 
 def test_P09_when_there_is_no_space_nothing_is_accepted_and_work_goes_on(open_store):
-    store = open_store(bytes=200_000)
+    store = open_store(bytes=210_000)
     accepted = []
     with pytest.raises(QueueFull, match="max_store"):
         for seq in range(1, 100):

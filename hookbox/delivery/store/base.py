@@ -85,12 +85,14 @@ class Finished:
         attempt: the one that ended; None for an end without one (`expired`, cancelled by an operator).
         notices: errbacks and response callbacks.
         endpoint: as it stands now, None if unchanged.
+        forget: whether nothing of the delivery is to be kept, nor of its message if that has no other.
     """
 
     delivery: Delivery
     attempt: Attempt | None = None
     notices: tuple[Entry, ...] = ()
     endpoint: Endpoint | None = None
+    forget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,13 @@ class Store(Protocol):
             DeliveryStoreError: the store is closed; `done` is not called.
         """
 
+    def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Keep what is owed in any case, however much is owed already: all of it or nothing.
+
+        Returns:
+            the deliveries that may begin; of each `order`, the others wait for the one before.
+        """
+
     def recall(self, key: str, since_ms: int) -> Remembered | None:
         """The answer given to an idempotency key since then."""
 
@@ -185,8 +194,12 @@ class Store(Protocol):
             what to send; None if there is no such delivery any more, scheduled or waiting and due then.
         """
 
-    def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
+    def finish(self, finished: Finished) -> list[Delivery]:
+        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does.
+
+        Returns:
+            what may begin now, as it is next in its `order`.
+        """
 
     def interrupted(self, now_ms: int) -> int:
         """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""

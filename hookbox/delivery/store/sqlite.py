@@ -18,7 +18,7 @@ from hookbox.delivery.models import (
     State,
     Trigger,
 )
-from hookbox.delivery.store import rows, tables
+from hookbox.delivery.store import order, rows, tables
 from hookbox.delivery.store.base import (
     FIRST,
     PAGE,
@@ -162,6 +162,19 @@ class SqliteStore:
         if used > self._limits.bytes:
             raise QueueFull(f"the store has {used} bytes, {self._limits.bytes} may be (max_store)")
 
+    def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Keep what is owed in any case; returns the deliveries that may begin."""
+
+        def work(db: sqlite3.Connection) -> list[Delivery]:
+            owed: list[Delivery] = []
+            for entry in entries:
+                lined_up = order.line_up(db, entry)
+                self._insert_all(db, [lined_up])
+                owed += lined_up.deliveries
+            return [delivery for delivery in owed if delivery.state is State.SCHEDULED]
+
+        return self._write(work)
+
     def recall(self, key: str, since_ms: int) -> Remembered | None:
         """The answer given to an idempotency key since then."""
 
@@ -213,17 +226,21 @@ class SqliteStore:
         found = self._thread.call(work)
         return None if found is None else Begun(rows.read_delivery(found[0]), rows.read_message(found[1]))
 
-    def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
-        self._write(lambda db: self._finish(db, finished))
+    def finish(self, finished: Finished) -> list[Delivery]:
+        """Note how an attempt ended; returns what is next in its `order` now."""
+        return self._write(lambda db: self._finish(db, finished))
 
-    def _finish(self, db: sqlite3.Connection, finished: Finished) -> None:
+    def _finish(self, db: sqlite3.Connection, finished: Finished) -> list[Delivery]:
         if finished.attempt is not None:
             tables.insert_attempt(db, finished.delivery.id, finished.attempt)
         self._replace(db, finished.delivery)
         if finished.endpoint is not None:
             self._keep_endpoint(db, finished.endpoint)
         self._insert_all(db, finished.notices)
+        released = order.release(db, finished.delivery)
+        if finished.forget:
+            tables.forget(db, finished.delivery)
+        return released
 
     def _insert_all(self, db: sqlite3.Connection, notices: Sequence[Entry]) -> None:
         for notice in notices:

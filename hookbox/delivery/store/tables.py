@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hookbox.delivery.models import Attempt, DeliveryId, Endpoint
+from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint
 from hookbox.delivery.store import rows
 from hookbox.delivery.store.base import Entry, Search
 
@@ -34,6 +34,15 @@ def insert_attempt(db: sqlite3.Connection, delivery: DeliveryId, attempt: Attemp
     db.execute(
         f"INSERT INTO attempts (delivery, {rows.ATTEMPT}) VALUES (?, {rows.marks(rows.ATTEMPT)})",
         (delivery, *rows.attempt_row(attempt)),
+    )
+
+
+def forget(db: sqlite3.Connection, delivery: Delivery) -> None:
+    """Remove a delivery, and its message if that was the only one."""
+    db.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
+    db.execute(
+        "DELETE FROM messages WHERE seq = ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE seq = ?)",
+        (delivery.seq, delivery.seq),
     )
 
 
