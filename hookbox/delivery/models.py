@@ -206,6 +206,7 @@ class Endpoint:
         first_failure_ms: since when every delivery fails, 0 while they succeed.
         first_failed: the delivery that failed then.
         failures: attempts that failed since then.
+        overflow_ms: when somebody was last told that more was held for it than may be; 0 for never.
     """
 
     id: EndpointId
@@ -230,6 +231,7 @@ class Endpoint:
     first_failure_ms: int = 0
     first_failed: str = ""
     failures: int = 0
+    overflow_ms: int = 0
 
     @property
     def enabled(self) -> bool:

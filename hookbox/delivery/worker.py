@@ -15,6 +15,7 @@ from hookbox.clock import Clock
 from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
 from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
+from hookbox.delivery.fanouts import Fanouts, Rest
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
@@ -22,6 +23,7 @@ from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, 
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.store.base import Begun, Entry, Store
 from hookbox.delivery.terms import Terms, WorkerRules
+from hookbox.delivery.upkeep import Upkeep
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -95,6 +97,9 @@ class Worker:
         )
         self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
+        aside = Ledger(numbers, self._stopping, wait)  # that it works says nothing about what is delivered
+        self._fanouts = Fanouts(store, aside, self._stopping, wait, self.wake)
+        self._upkeep = Upkeep(store, clock, self._terms, aside, self._stopping, wait, self._wake_all)
 
     # life
 
@@ -110,7 +115,8 @@ class Worker:
             logger.warning("%s deliveries were interrupted and are tried again", interrupted)
         self._terms.learn(self._store.endpoints())
         self._agenda.take_up()
-        self._group.spawn(self._plan)
+        for work in (self._plan, self._fanouts.run, self._upkeep.run):
+            self._group.spawn(work)
 
     def stop(self, grace_seconds: float) -> None:
         """End. Attempts under way get their time, then they are cut off and noted as `interrupted`. Blocks.
@@ -119,7 +125,8 @@ class Worker:
             grace_seconds: for the attempts; 0 for none.
         """
         self._stopping.set()
-        self._bell.set()
+        for ring in (self._bell.set, self._fanouts.ring, self._upkeep.ring):
+            ring()
         self._group.join(timeout=grace_seconds)
         self._attempts.interrupt()
         self._group.join(timeout=LAST_WRITES)
@@ -131,6 +138,23 @@ class Worker:
         """A delivery was accepted. Has to be called for each one after the store has it; does not block."""
         if self._agenda.learn(delivery):
             self._bell.set()
+        elif delivery.state is State.HELD and delivery.endpoint is not None:
+            self._upkeep.held(delivery.endpoint)
+
+    def write_rest(self, rest: Rest) -> None:
+        """Write the deliveries that messages have too many of for one commit, from now on with this."""
+        self._fanouts.rest = rest
+        self._fanouts.ring()
+
+    def fan_out(self) -> None:
+        """A message was accepted of which deliveries are still to be written. Does not block."""
+        self._fanouts.ring()
+
+    def change(self, rules: WorkerRules) -> None:
+        """Go by other rules from now on; what is due at a time that is known stays so. Does not block."""
+        self._terms.rules = rules
+        self._lanes.change()
+        self._bell.set()
 
     def retry_now(self, delivery: DeliveryId, reset: bool = False) -> None:
         """Make an attempt now, whatever is paused and however the delivery ended. Blocks shortly.
