@@ -101,10 +101,11 @@ class WebhookError(HookboxError):
     """The application gave no usable answer, which counts as no.
 
     The text is what the client sees; `detail` is for the operator's log only. `retry_seconds`, where it is
-    known, is when to ask again.
+    known, is when to ask again. `outcome` is what an attempt at it is listed as.
     """
 
     code = "app_unavailable"
+    outcome = "unreachable"
     retry_seconds: float | None = None
 
     def __init__(self, message: str, detail: str = "") -> None:
@@ -113,7 +114,11 @@ class WebhookError(HookboxError):
 
 
 class UnusableAnswer(WebhookError):
-    """The application answered, but not with status 200 and `[bool, object]`."""
+    """The application answered, with `status`, but not with 200 and `[bool, object]`."""
+
+    def __init__(self, message: str, detail: str = "", status: int = 200) -> None:
+        super().__init__(message, detail)
+        self.status = status
 
 
 class NotAsked(WebhookError):

@@ -64,6 +64,8 @@ class Agenda:
 
     def learn(self, delivery: Delivery, trigger: Trigger = Trigger.SCHEDULE) -> bool:
         """Know of a delivery as it stands in the store now; says whether it is due soon."""
+        if delivery.order and delivery.state is State.WAITING:
+            return False  # the store says when it is next
         soon = delivery.due_ms <= self._horizon_ms or trigger is Trigger.MANUAL
         if delivery.state not in OWED or not (soon or self._is_ordered(delivery)):
             return False

@@ -16,7 +16,7 @@ from hookbox.delivery.headers import Headers, headers_of
 from hookbox.delivery.lane import Result, Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import Ledger
-from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, State
+from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, Message, State
 from hookbox.delivery.notices import Notice
 from hookbox.delivery.outcome import End, Judgement, after, as_attempt, judge, over
 from hookbox.delivery.sender import Outgoing, Sent
@@ -33,6 +33,27 @@ class Sends(Protocol):
         """Send a request and read the answer; blocks, and raises nothing for what the other side does."""
 
 
+class Tells(Protocol):
+    """What tells the application."""
+
+    def send(self, message: Message) -> Sent:
+        """Tell it; blocks, and raises nothing for what the application does."""
+
+    def over(self, seq: int) -> None:
+        """A message will not be told any more."""
+
+
+class NobodyTells:
+    """Leaves it for later."""
+
+    def send(self, message: Message) -> Sent:
+        """Do nothing."""
+        return Sent(End.NOT_ASKED.value)
+
+    def over(self, seq: int) -> None:
+        """Do nothing."""
+
+
 class Interrupted(Exception):
     """The server is stopped while an attempt is under way."""
 
@@ -43,18 +64,29 @@ class Ending:
 
     Args:
         endpoint: whether its endpoint is to be written too.
+        forget: whether nothing of it is to be kept.
     """
 
     delivery: Delivery
     attempt: Attempt | None
     notices: list[Notice] = field(default_factory=list)
     endpoint: bool = False
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written down, and what may begin as it was."""
+
+    finished: Finished
+    released: list[Delivery]
 
 
 class Attempts:
     """Makes attempts, and writes down what came of them.
 
     Args:
+        teller: tells the application.
         chance: draws from [0, 1).
     """
 
@@ -62,6 +94,7 @@ class Attempts:
         self,
         store: Store,
         sender: Sends,
+        teller: Tells,
         clock: Clock,
         terms: Terms,
         lanes: Lanes,
@@ -76,6 +109,7 @@ class Attempts:
         """Deliveries that are not to be tried again after the attempt under way."""
         self._store = store
         self._sender = sender
+        self._teller = teller
         self._clock = clock
         self._terms = terms
         self._lanes = lanes
@@ -84,7 +118,7 @@ class Attempts:
         self._sending: dict[DeliveryId, Greenlet[..., Any]] = {}
         self._closed = False
 
-    def make(self, ticket: Ticket) -> Finished | None:
+    def make(self, ticket: Ticket) -> Written | None:
         """Make an attempt. Blocks until what came of it is written down.
 
         Returns:
@@ -107,7 +141,7 @@ class Attempts:
             ended = self._our_fault(ticket, begun, start_ms, headers)
         return self._write(ended)
 
-    def end(self, begun: Begun, state: State, reason: str) -> Finished:
+    def end(self, begun: Begun, state: State, reason: str) -> Written:
         """End a delivery without an attempt. Blocks until it is written down.
 
         Raises:
@@ -119,7 +153,7 @@ class Attempts:
         told = self._terms.told(delivery, now_ms)
         return self._write(Ending(delivery, None, notices.of_delivery(before, delivery, begun.message, told)))
 
-    def expire(self, ticket: Ticket) -> Finished | None:
+    def expire(self, ticket: Ticket) -> Written | None:
         """End a delivery that waited too long. Blocks as `make` does; returns and raises the same."""
         begun = self._begin(ticket)
         return None if begun is None else self.end(begun, State.DEAD, "expired")
@@ -140,12 +174,14 @@ class Attempts:
         try:
             if self._closed:
                 raise Interrupted
+            self._sending[delivery.id] = cast("Greenlet[..., Any]", getcurrent())
+            if delivery.order:
+                return headers, self._teller.send(message)
             secrets = self._terms.secrets(delivery, now_ms)
             headers = headers_of(delivery, message, self._terms.endpoint(delivery), secrets, now_ms)
             timeout = self._terms.timeout(delivery)
             within = min(self._terms.rules.connect_timeout, timeout)
             outgoing = Outgoing(delivery.url, headers, message.body, timeout=timeout, connect_timeout=within)
-            self._sending[delivery.id] = cast("Greenlet[..., Any]", getcurrent())
             return headers, self._sender.send(outgoing)
         except Interrupted:
             outcome, detail = "interrupted", "the server was stopped"
@@ -171,10 +207,15 @@ class Attempts:
             changed = stands != endpoint
             told_about = self._change(endpoint, stands, now_ms) if changed else []
         delivery = self._next(before, judgement, sent.status, now_ms)
-        attempt = as_attempt(delivery.attempts, ticket.trigger, start_ms, sent, judgement.outcome, headers)
+        attempt = None
+        if judgement.end.tried:
+            attempt = as_attempt(
+                delivery.attempts, ticket.trigger, start_ms, sent, judgement.outcome, headers
+            )
         told = self._terms.told(before, now_ms)
         told_about = notices.of_delivery(before, delivery, begun.message, told, attempt, sent) + told_about
-        return Ending(delivery, attempt, told_about, changed)
+        forget = bool(delivery.order) and judgement.end in (End.DONE, End.NEEDLESS)
+        return Ending(delivery, attempt, told_about, changed, forget)
 
     def _next(self, before: Delivery, judgement: Judgement, status: int, now_ms: int) -> Delivery:
         delivery = after(
@@ -227,19 +268,18 @@ class Attempts:
             delivery, as_attempt(delivery.attempts, ticket.trigger, start_ms, sent, "internal", headers)
         )
 
-    def _write(self, ended: Ending) -> Finished:
+    def _write(self, ended: Ending) -> Written:
         """Write it down; the endpoint as it stands when that works."""
 
-        def write() -> Finished:
+        def write() -> Written:
             entries = self._ledger.entries(ended.notices, self._now_ms())
             endpoint = self._terms.endpoint(ended.delivery) if ended.endpoint else None
-            finished = Finished(ended.delivery, ended.attempt, entries, endpoint)
-            self._store.finish(finished)
-            return finished
+            finished = Finished(ended.delivery, ended.attempt, entries, endpoint, ended.forget)
+            return Written(finished, self._store.finish(finished))
 
-        finished = self._ledger.patiently(write)
-        self._count(finished)
-        return finished
+        written = self._ledger.patiently(write)
+        self._count(written.finished)
+        return written
 
     def _count(self, finished: Finished) -> None:
         delivery = finished.delivery
@@ -248,6 +288,8 @@ class Attempts:
             self.classes[finished.attempt.outcome] += 1
         if delivery.state.over:
             self.ended[delivery.state] += 1
+            if delivery.order:
+                self._teller.over(delivery.seq)
         if delivery.state is State.DEAD:
             last = finished.attempt.outcome if finished.attempt else "no attempt"
             logger.warning("delivery %s is given up: %s (%s)", delivery.id, delivery.reason, last)

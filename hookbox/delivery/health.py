@@ -39,7 +39,13 @@ def carried_over(before: Endpoint | None, now: Endpoint, now_ms: int) -> Endpoin
     """An endpoint changed from outside, with how it fared; that begins anew with its state."""
     if before is None or before.state != now.state:
         return replace(
-            now, changed_ms=now_ms, paused_until_ms=0, first_failure_ms=0, first_failed="", failures=0
+            now,
+            changed_ms=now_ms,
+            paused_until_ms=0,
+            first_failure_ms=0,
+            first_failed="",
+            failures=0,
+            overflow_ms=before.overflow_ms if before else 0,
         )
     return replace(
         now,
@@ -48,4 +54,5 @@ def carried_over(before: Endpoint | None, now: Endpoint, now_ms: int) -> Endpoin
         first_failure_ms=before.first_failure_ms,
         first_failed=before.first_failed,
         failures=before.failures,
+        overflow_ms=before.overflow_ms,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from heapq import heappop, heappush
 from typing import Final
@@ -99,6 +99,11 @@ class Probes:
         self._at = 0.0
         self._probe: Ticket | None = None
 
+    def change(self, failures: int) -> None:
+        """Stop after so many failures from now on; what is stopped is, until it works or never is to stop."""
+        self._failures = failures
+        self.stopped = self.stopped and failures > 0
+
     def ready_at(self) -> float | None:
         """When the next attempt may start; None while one probes."""
         if not self.stopped:
@@ -176,6 +181,11 @@ class Lane:
         self._urgent: deque[Ticket] = deque()
         self._later: list[tuple[float, int, DeliveryId, Ticket]] = []
         self._ready: list[tuple[int, int, DeliveryId, Ticket]] = []
+
+    def change(self, rules: LaneRules) -> None:
+        """Go by other rules for attempts at once and for probing; order and rate are the endpoint's."""
+        self.rules = replace(self.rules, cap=rules.cap, breaker=rules.breaker)
+        self.probes.change(rules.breaker)
 
     @property
     def hungry(self) -> bool:

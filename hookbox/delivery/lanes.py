@@ -55,6 +55,12 @@ class Lanes:
             lane = self._lanes[key] = Lane(key, self._rules(key), self._chance)
         return lane
 
+    def change(self) -> None:
+        """Let every lane go by new rules; what waits goes on waiting."""
+        for lane in self:
+            lane.change(self._rules(lane.key))
+            self.open(lane)
+
     def renew(self, key: str) -> Lane:
         """Let a lane go by new rules; nobody waits in it any more."""
         old = self.lane(key)

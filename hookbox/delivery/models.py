@@ -36,7 +36,7 @@ class State(StrEnum):
     SCHEDULED = "scheduled"
     IN_FLIGHT = "in_flight"
     WAITING = "waiting"
-    """Behind another delivery of an ordered endpoint."""
+    """Behind another delivery of an ordered endpoint, or of the same `order`."""
     HELD = "held"
     """Its endpoint is paused or disabled."""
     SUCCEEDED = "succeeded"
@@ -129,6 +129,7 @@ class Delivery:
         reason: why it is dead, cancelled or held; empty otherwise.
         last_status: HTTP status of the last answer, 0 for none.
         done_ms: when it ended, 0 while it has not.
+        order: tellings only: those that have it in common go one after the other, by `seq`; empty for none.
     """
 
     id: DeliveryId
@@ -144,6 +145,7 @@ class Delivery:
     reason: str = ""
     last_status: int = 0
     done_ms: int = 0
+    order: str = ""
 
 
 class Trigger(StrEnum):
@@ -204,6 +206,7 @@ class Endpoint:
         first_failure_ms: since when every delivery fails, 0 while they succeed.
         first_failed: the delivery that failed then.
         failures: attempts that failed since then.
+        overflow_ms: when somebody was last told that more was held for it than may be; 0 for never.
     """
 
     id: EndpointId
@@ -228,6 +231,7 @@ class Endpoint:
     first_failure_ms: int = 0
     first_failed: str = ""
     failures: int = 0
+    overflow_ms: int = 0
 
     @property
     def enabled(self) -> bool:

@@ -17,6 +17,7 @@ DONE_ELSEWHERE: Final = frozenset({301, 302, 303})
 """Redirects that count as done where the endpoint says so."""
 PAUSING: Final = frozenset({429, 503})
 SHORTEST_AFTER_OUR_FAULT: Final = 5.0
+NOT_ASKED: Final = 5.0
 
 KEPT_BODY: Final = 16 * 1024
 KEPT_VALUE: Final = 1024
@@ -32,6 +33,13 @@ class End(Enum):
     DEAD = "dead"
     UNCOUNTED = "uncounted"  # it is tried again, and nothing is used up
     CUT = "cut"  # the same, at once: the server was stopped
+    NOT_ASKED = "not_asked"  # nothing was sent, as the application has no time now: it is, a little later
+    NEEDLESS = "needless"  # nothing was sent, as it is not so any more
+
+    @property
+    def tried(self) -> bool:
+        """Whether there was an attempt at all."""
+        return self not in (End.NOT_ASKED, End.NEEDLESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,10 @@ def judge(sent: Sent, now: float, redirects_succeed: bool = False) -> Judgement:
         redirects_succeed: whether 301, 302 and 303 count as done.
     """
     if sent.outcome != "ok":
-        return Judgement(sent.outcome, _ENDS.get(sent.outcome, End.FAILED))
+        end = _ENDS.get(sent.outcome, End.FAILED)
+        if end is End.NOT_ASKED:
+            return Judgement(sent.outcome, end, retry_after=NOT_ASKED, pauses=True)
+        return Judgement(sent.outcome, end)
     wish = sent.header("webhook-delivery").strip().lower()
     if 200 <= sent.status < 300 or (redirects_succeed and sent.status in DONE_ELSEWHERE):
         return Judgement("ok", End.DONE, wish == "disable")
@@ -82,7 +93,13 @@ def judge(sent: Sent, now: float, redirects_succeed: bool = False) -> Judgement:
     )
 
 
-_ENDS: Final = {"blocked": End.DEAD, "internal": End.UNCOUNTED, "interrupted": End.CUT}
+_ENDS: Final = {
+    "blocked": End.DEAD,
+    "internal": End.UNCOUNTED,
+    "interrupted": End.CUT,
+    End.NOT_ASKED.value: End.NOT_ASKED,
+    End.NEEDLESS.value: End.NEEDLESS,
+}
 
 
 def after(
@@ -107,7 +124,7 @@ def after(
     failures = delivery.failures + (judgement.end is End.FAILED)
     tried = replace(
         delivery,
-        attempts=delivery.attempts + 1,
+        attempts=delivery.attempts + judgement.end.tried,
         failures=failures,
         last_status=status or delivery.last_status,
     )
@@ -115,11 +132,15 @@ def after(
         return over(tried, State.SUCCEEDED, "", now_ms)
     if judgement.end is End.DEAD:
         return over(tried, State.DEAD, judgement.outcome, now_ms)
+    if judgement.end is End.NEEDLESS:
+        return over(tried, State.CANCELLED, judgement.outcome, now_ms)
     wait: float | None = 0.0
     if judgement.end is End.FAILED:
         wait = next_wait(schedule, failures, judgement.outcome, chance, judgement.retry_after)
     elif judgement.end is End.UNCOUNTED:
         wait = max(SHORTEST_AFTER_OUR_FAULT, *schedule[failures : failures + 1], 0.0)
+    elif judgement.end is End.NOT_ASKED:
+        wait = NOT_ASKED * (1 + chance)
     if wait is None:
         return over(tried, State.DEAD, "exhausted", now_ms)
     due_ms = now_ms + ceil(wait * 1000)

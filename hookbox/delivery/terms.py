@@ -15,6 +15,8 @@ from hookbox.delivery.notices import Told
 from hookbox.delivery.schedule import DEFAULT
 
 HOUR: Final = 3600.0
+APPLICATION: Final = "application"
+"""The lane of everything that the application is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class WorkerRules:
         errback_url: told of trouble, empty for nobody.
         errback_secret: signs what is told; empty for the secret of the dispatch or the endpoint.
         default_secret: signs deliveries to plain URLs that have none; empty for no signature.
+        max_held: deliveries that may be held for one endpoint; more are given up, oldest first.
+        keep_succeeded, keep_dead: seconds for which one can look at what ended.
+        keep_keys: seconds for which the answer to an idempotency key is known.
     """
 
     max_in_flight: int = 256
@@ -46,6 +51,10 @@ class WorkerRules:
     errback_url: str = ""
     errback_secret: str = field(default="", repr=False)
     default_secret: str = field(default="", repr=False)
+    max_held: int = 10_000
+    keep_succeeded: float = 24 * HOUR
+    keep_dead: float = 30 * 24 * HOUR
+    keep_keys: float = 24 * HOUR
 
 
 class Terms:
@@ -80,7 +89,9 @@ class Terms:
         return None if delivery.endpoint is None else self.endpoints.get(delivery.endpoint)
 
     def lane(self, delivery: Delivery) -> str:
-        """With what it shares limits: its endpoint, or its origin."""
+        """With what it shares limits: its endpoint, or its origin, or everything else for the application."""
+        if delivery.order:
+            return APPLICATION
         return delivery.endpoint or origin(delivery.url)
 
     def lane_rules(self, key: str) -> LaneRules:

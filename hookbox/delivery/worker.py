@@ -14,14 +14,16 @@ from gevent.pool import Group
 from hookbox.clock import Clock
 from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
-from hookbox.delivery.attempts import Attempts, Interrupted, Sends
+from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
+from hookbox.delivery.fanouts import Fanouts, Rest
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import Begun, Entry, Finished, Store
+from hookbox.delivery.store.base import Begun, Entry, Store
 from hookbox.delivery.terms import Terms, WorkerRules
+from hookbox.delivery.upkeep import Upkeep
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Worker:
         numbers: of the messages it makes.
         chance: draws from [0, 1).
         wait: waits until something happens, or for so many seconds on the clock.
+        teller: tells the application what it is owed; None leaves that for later.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Worker:
         numbers: Numbers,
         chance: Callable[[], float] = random.random,
         wait: Wait = _wait,
+        teller: Tells | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,9 +92,14 @@ class Worker:
         self._terms = Terms(rules)
         self._lanes = Lanes(self._terms.lane_rules, chance)
         self._ledger = Ledger(numbers, self._stopping, wait)
-        self._attempts = Attempts(store, sender, clock, self._terms, self._lanes, self._ledger, chance)
+        self._attempts = Attempts(
+            store, sender, teller or NobodyTells(), clock, self._terms, self._lanes, self._ledger, chance
+        )
         self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
+        aside = Ledger(numbers, self._stopping, wait)  # that it works says nothing about what is delivered
+        self._fanouts = Fanouts(store, aside, self._stopping, wait, self.wake)
+        self._upkeep = Upkeep(store, clock, self._terms, aside, self._stopping, wait, self._wake_all)
 
     # life
 
@@ -106,7 +115,8 @@ class Worker:
             logger.warning("%s deliveries were interrupted and are tried again", interrupted)
         self._terms.learn(self._store.endpoints())
         self._agenda.take_up()
-        self._group.spawn(self._plan)
+        for work in (self._plan, self._fanouts.run, self._upkeep.run):
+            self._group.spawn(work)
 
     def stop(self, grace_seconds: float) -> None:
         """End. Attempts under way get their time, then they are cut off and noted as `interrupted`. Blocks.
@@ -115,7 +125,8 @@ class Worker:
             grace_seconds: for the attempts; 0 for none.
         """
         self._stopping.set()
-        self._bell.set()
+        for ring in (self._bell.set, self._fanouts.ring, self._upkeep.ring):
+            ring()
         self._group.join(timeout=grace_seconds)
         self._attempts.interrupt()
         self._group.join(timeout=LAST_WRITES)
@@ -127,6 +138,23 @@ class Worker:
         """A delivery was accepted. Has to be called for each one after the store has it; does not block."""
         if self._agenda.learn(delivery):
             self._bell.set()
+        elif delivery.state is State.HELD and delivery.endpoint is not None:
+            self._upkeep.held(delivery.endpoint)
+
+    def write_rest(self, rest: Rest) -> None:
+        """Write the deliveries that messages have too many of for one commit, from now on with this."""
+        self._fanouts.rest = rest
+        self._fanouts.ring()
+
+    def fan_out(self) -> None:
+        """A message was accepted of which deliveries are still to be written. Does not block."""
+        self._fanouts.ring()
+
+    def change(self, rules: WorkerRules) -> None:
+        """Go by other rules from now on; what is due at a time that is known stays so. Does not block."""
+        self._terms.rules = rules
+        self._lanes.change()
+        self._bell.set()
 
     def retry_now(self, delivery: DeliveryId, reset: bool = False) -> None:
         """Make an attempt now, whatever is paused and however the delivery ended. Blocks shortly.
@@ -287,9 +315,9 @@ class Worker:
 
     def _run(self, ticket: Ticket) -> None:
         try:
-            finished = self._attempts.make(ticket)
-            if finished is not None:
-                self._follow(finished)
+            written = self._attempts.make(ticket)
+            if written is not None:
+                self._follow(written)
             else:
                 self._look_again(ticket.id)
         except (Stopped, Interrupted):
@@ -301,10 +329,12 @@ class Worker:
             self._lanes.ended(ticket)
             self._bell.set()
 
-    def _follow(self, finished: Finished) -> None:
+    def _follow(self, written: Written) -> None:
         """Know what was written down."""
-        self._agenda.learn(finished.delivery)
-        self._wake_all(finished.notices)
+        self._agenda.learn(written.finished.delivery)
+        self._wake_all(written.finished.notices)
+        for delivery in written.released:
+            self._agenda.learn(delivery)
         self._bell.set()
 
     def _look_again(self, delivery: DeliveryId) -> None:
@@ -322,9 +352,9 @@ class Worker:
     def _expire(self, tickets: Sequence[Ticket]) -> None:
         try:
             for ticket in tickets:
-                finished = self._attempts.expire(ticket)
-                if finished is not None:
-                    self._follow(finished)
+                written = self._attempts.expire(ticket)
+                if written is not None:
+                    self._follow(written)
         except Stopped:
             pass
 

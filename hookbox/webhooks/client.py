@@ -16,7 +16,7 @@ from requests import PreparedRequest, exceptions
 from hookbox.clock import Clock
 from hookbox.errors import NotAsked, WebhookError
 from hookbox.settings import Settings
-from hookbox.webhooks.adapter import Answer, LeanAdapter
+from hookbox.webhooks.adapter import Answer, ClosedUnanswered, LeanAdapter
 from hookbox.webhooks.breaker import BreakerRules, Mode
 from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
@@ -29,6 +29,12 @@ logger = logging.getLogger("hookbox.webhooks")
 
 UNAVAILABLE = "failure: the application is not available"
 COMES_AGAIN = frozenset({"connect", "subscribe"})  # a page asks for these again by itself
+OUTCOMES = {
+    exceptions.ConnectTimeout: "connect_timeout",
+    exceptions.Timeout: "timeout",
+    exceptions.SSLError: "tls",
+    ClosedUnanswered: "reset",
+}
 SLOW = 0.8  # an answer that took more than this share of `webhook_timeout` counts as a failure
 
 
@@ -91,6 +97,10 @@ class WebhookClient:
                 self._finished.set()
         self._counts["allowed" if isinstance(verdict, Allow) else "refused"] += 1
         return verdict
+
+    def url(self, action: str) -> str:
+        """Where a question with this action goes now."""
+        return self._setup.calls.url(action)
 
     def reconfigure(self, settings: Settings) -> None:
         """Use other settings from the next question on; those under way keep theirs.
@@ -170,11 +180,21 @@ class WebhookClient:
             raise WebhookError("failure: the question cannot be sent", str(error)) from None
         except exceptions.RequestException as error:
             place.outcome = Outcome.BAD
-            raise WebhookError(UNAVAILABLE, f"{setup.calls.target}: {error}") from None
+            failed = WebhookError(UNAVAILABLE, f"{setup.calls.target}: {error}")
+            failed.outcome = _outcome(error)
+            raise failed from None
         slow = self._clock.monotonic() - begun > SLOW * settings.webhook_timeout
         ill = response.status_code >= 500 or response.status_code == 429
         place.outcome = Outcome.BAD if slow or ill else Outcome.GOOD
         return cast(Answer, response)
+
+
+def _outcome(error: exceptions.RequestException) -> str:
+    """What an attempt that ended so is listed as."""
+    for kind, outcome in OUTCOMES.items():
+        if isinstance(error, kind):
+            return outcome
+    return WebhookError.outcome
 
 
 def _rules(settings: Settings) -> ShieldRules:

@@ -45,6 +45,10 @@ class LateClient:
         """Put a question and wait for the verdict; see `WebhookClient.ask`."""
         return self.client.ask(question)
 
+    def url(self, action: str) -> str:
+        """Where a question with this action goes now."""
+        return self.client.url(action)
+
     def reconfigure(self, settings: Settings) -> None:
         """Use other settings from the next question on; see `WebhookClient.reconfigure`."""
         self.client.reconfigure(settings)

@@ -27,7 +27,7 @@ def read_verdict(status: int, body: bytes, set_cookies: Sequence[str] = ()) -> A
     Source: Hookbox 0.3 manual, "Webhooks".
     """
     if status != 200:
-        raise UnusableAnswer(f"Invalid callback response, status={status}", f"status {status}")
+        raise UnusableAnswer(f"Invalid callback response, status={status}", f"status {status}", status)
     try:
         answer = load(body)
     except BadJSON as error:

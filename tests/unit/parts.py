@@ -124,11 +124,12 @@ class House:
     Args:
         gate: the application; None gives one that answers as told.
         later: what runs things later; None gives one that goes by the house's clock.
+        clock: None gives a new one.
         settings: by name.
     """
 
-    def __init__(self, *, gate=None, later=None, **settings):
-        self.clock = ManualClock()
+    def __init__(self, *, gate=None, later=None, clock=None, **settings):
+        self.clock = clock or ManualClock()
         self.gate = gate or ScriptedGate()
         self.later = later or Turned(self.clock)
         chosen = Settings(**settings)

@@ -142,6 +142,7 @@ class PostOffice:
         self.chance = chance
         self.path = path
         self.worker = None
+        self.teller = None
         self.opened = []
         self.others = []  # groups of greenlets that wait by the same clock
         self.open()
@@ -157,7 +158,7 @@ class PostOffice:
         self.turning = Turning(self.clock)
         self.worker = Worker(
             self.store, self.receivers, self.clock, WorkerRules(**self.rules), self.numbers,
-            lambda: self.chance, self.turning.wait,
+            lambda: self.chance, self.turning.wait, self.teller,
         )  # fmt: skip
         self.worker.start()
         self.settle()

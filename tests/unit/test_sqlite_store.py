@@ -190,7 +190,7 @@ def test_what_failed_does_not_count(open_store):
 
 
 def test_P09_when_there_is_no_space_nothing_is_accepted_and_work_goes_on(open_store):
-    store = open_store(bytes=200_000)
+    store = open_store(bytes=210_000)
     accepted = []
     with pytest.raises(QueueFull, match="max_store"):
         for seq in range(1, 100):
@@ -200,16 +200,17 @@ def test_P09_when_there_is_no_space_nothing_is_accepted_and_work_goes_on(open_st
     store.begin(first.id, first.due_ms)
     store.finish(Finished(replace(first, state=State.SUCCEEDED, done_ms=NOW), attempt()))
     assert len(store.due(NOW, 100)) == len(accepted) - 1
-    assert store.tidy(NOW + 1, 0, 0) == 1
+    assert store.tidy(NOW + 1, 0, 0) == 2, "the delivery and its message"
     store.accept(Entry(message(1000, body=b"x" * 1000), ()))
 
 
 def test_what_ended_long_ago_is_removed_and_what_is_owed_is_not(store):
     for seq, state, done in [(1, State.SUCCEEDED, NOW), (2, State.DEAD, NOW), (3, State.SCHEDULED, 0)]:
         store.accept(entry(seq, delivery(seq, state=state, done_ms=done)))
-    assert store.tidy(NOW + 100, keep_succeeded_ms=50, keep_dead_ms=200) == 1
+    assert store.tidy(NOW + 100, keep_succeeded_ms=50, keep_dead_ms=200) == 2
     assert sorted(m.seq for m in store.newest("", 10)) == [2, 3]
-    assert store.tidy(NOW + 1000, keep_succeeded_ms=50, keep_dead_ms=200) == 1
+    assert store.tidy(NOW + 1000, keep_succeeded_ms=50, keep_dead_ms=200) == 2
+    assert store.tidy(NOW + 1000, keep_succeeded_ms=50, keep_dead_ms=200) == 0
     assert [m.seq for m in store.newest("", 10)] == [3]
 
 

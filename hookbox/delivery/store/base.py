@@ -24,6 +24,8 @@ from hookbox.delivery.models import (
 PAGE = 200
 """Rows that one call reads at most."""
 
+DAY_MS = 24 * 3600 * 1000
+
 Place = tuple[int, str]
 """Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
 
@@ -85,12 +87,22 @@ class Finished:
         attempt: the one that ended; None for an end without one (`expired`, cancelled by an operator).
         notices: errbacks and response callbacks.
         endpoint: as it stands now, None if unchanged.
+        forget: whether nothing of the delivery is to be kept, nor of its message if that has no other.
     """
 
     delivery: Delivery
     attempt: Attempt | None = None
     notices: tuple[Entry, ...] = ()
     endpoint: Endpoint | None = None
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fanout:
+    """A message of which deliveries are still to be written: those to endpoints after one."""
+
+    message: Message
+    after: EndpointId
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,13 @@ class Store(Protocol):
             DeliveryStoreError: the store is closed; `done` is not called.
         """
 
+    def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Keep what is owed in any case, however much is owed already: all of it or nothing.
+
+        Returns:
+            the deliveries that may begin; of each `order`, the others wait for the one before.
+        """
+
     def recall(self, key: str, since_ms: int) -> Remembered | None:
         """The answer given to an idempotency key since then."""
 
@@ -185,11 +204,28 @@ class Store(Protocol):
             what to send; None if there is no such delivery any more, scheduled or waiting and due then.
         """
 
-    def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
+    def finish(self, finished: Finished) -> list[Delivery]:
+        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does.
+
+        Returns:
+            what may begin now, as it is next in its `order`.
+        """
 
     def interrupted(self, now_ms: int) -> int:
         """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""
+
+    def fanouts(self) -> list[Fanout]:
+        """The oldest messages of which deliveries are still to be written."""
+
+    def fan_out(self, seq: int, page: Sequence[Delivery], after: EndpointId | None) -> list[Delivery]:
+        """Write further deliveries of a message; an endpoint that is gone, or has one already, gets none.
+
+        Args:
+            after: the last endpoint of this page; None if it is the last page.
+
+        Returns:
+            those that were written.
+        """
 
     # looking
 
@@ -241,8 +277,26 @@ class Store(Protocol):
 
     # keeping order
 
-    def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int) -> int:
-        """Remove what ended long ago and, when space is short, what ended first; says how many messages."""
+    def crowded(self) -> bool:
+        """Whether space is short: what has ended goes early."""
+
+    def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int, keep_keys_ms: int = DAY_MS) -> int:
+        """Remove some of what ended long ago and, when space is short, of what ended first.
+
+        Returns:
+            how many rows went; 0 if there is nothing more to remove.
+        """
+
+    def overflow(self, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
+        """Cancel some of the oldest held deliveries where an endpoint has too many, or they are too old.
+
+        Args:
+            most: that may be held for one endpoint.
+            before_ms: what was accepted before that is too old.
+
+        Returns:
+            how many, by endpoint; empty if there is nothing more to cancel.
+        """
 
     def close(self) -> None:
         """Finish what was called, and close the file."""

@@ -63,6 +63,14 @@ def _look_for_damage(db: sqlite3.Connection, path: str) -> None:
         raise DeliveryStoreError(f"the store {path} is damaged, it is left as it is: {says}")
 
 
+def free_bytes(path: str) -> float:
+    """How much there is room for on the disk of a file; endless for one in memory."""
+    if path == ":memory:":
+        return float("inf")
+    disk = os.statvfs(os.path.dirname(path) or ".")
+    return disk.f_bavail * disk.f_frsize
+
+
 def lock(path: str) -> IO[str]:
     """Hold the store for this process alone; the lock goes with the process, however it ends."""
     try:

@@ -30,12 +30,14 @@ CREATE TABLE deliveries (
   id TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES messages, endpoint TEXT REFERENCES endpoints,
   url TEXT NOT NULL, wishes TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
   failures INTEGER NOT NULL, due_ms INTEGER NOT NULL, boot INTEGER NOT NULL, reason TEXT NOT NULL,
-  last_status INTEGER NOT NULL, tag TEXT NOT NULL, created_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL);
+  last_status INTEGER NOT NULL, tag TEXT NOT NULL, created_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL,
+  ordering TEXT NOT NULL);
 CREATE INDEX deliveries_due ON deliveries (state, due_ms, id);
 CREATE INDEX deliveries_of_endpoint ON deliveries (endpoint, state, seq);
 CREATE INDEX deliveries_done ON deliveries (done_ms) WHERE done_ms > 0;
 CREATE INDEX deliveries_of_message ON deliveries (seq);
 CREATE INDEX deliveries_undelivered ON deliveries (id) WHERE state IN ('dead', 'held', 'cancelled');
+CREATE INDEX deliveries_in_order ON deliveries (ordering, state, seq) WHERE ordering <> '';
 
 CREATE TABLE fanouts (seq INTEGER PRIMARY KEY REFERENCES messages, after TEXT NOT NULL);
 

@@ -19,19 +19,21 @@ from hookbox.delivery.models import (
     State,
     Trigger,
 )
-from hookbox.delivery.store import rows, tables
+from hookbox.delivery.store import order, pages, rows, tables
 from hookbox.delivery.store.base import (
+    DAY_MS,
     FIRST,
     PAGE,
     Begun,
     Entry,
+    Fanout,
     Finished,
     Place,
     Remembered,
     Search,
     Standing,
 )
-from hookbox.delivery.store.file import CLEAN, IN_USE, connect, lock
+from hookbox.delivery.store.file import CLEAN, IN_USE, connect, free_bytes, lock
 from hookbox.delivery.store.schema import set_up
 from hookbox.delivery.store.thread import StoreThread
 from hookbox.errors import DeliveryStoreError, QueueFull
@@ -49,11 +51,13 @@ class Limits:
     Args:
         queue: unfinished deliveries; held ones are not counted.
         bytes: of the file; from nine tenths on, what has ended goes early.
+        free: bytes that others shall still find on the disk; where fewer are left nothing is accepted.
         full_sync: whether a commit survives the loss of power, not just of the process.
     """
 
     queue: int = 100_000
     bytes: int = 1024 * MIB
+    free: int = 64 * MIB
     full_sync: bool = True
 
 
@@ -164,6 +168,22 @@ class SqliteStore:
         used = tables.used_bytes(db)
         if used > self._limits.bytes:
             raise QueueFull(f"the store has {used} bytes, {self._limits.bytes} may be (max_store)")
+        left = free_bytes(self.path)
+        if left < self._limits.free:
+            raise QueueFull(f"the disk has {left} bytes left, {self._limits.free} have to be")
+
+    def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Keep what is owed in any case; returns the deliveries that may begin."""
+
+        def work(db: sqlite3.Connection) -> list[Delivery]:
+            owed: list[Delivery] = []
+            for entry in entries:
+                lined_up = order.line_up(db, entry)
+                self._insert_all(db, [lined_up])
+                owed += lined_up.deliveries
+            return [delivery for delivery in owed if delivery.state is State.SCHEDULED]
+
+        return self._write(work)
 
     def recall(self, key: str, since_ms: int) -> Remembered | None:
         """The answer given to an idempotency key since then."""
@@ -216,17 +236,21 @@ class SqliteStore:
         found = self._thread.call(work)
         return None if found is None else Begun(rows.read_delivery(found[0]), rows.read_message(found[1]))
 
-    def finish(self, finished: Finished) -> None:
-        """Note how an attempt ended. An endpoint in it is kept as `keep_endpoint` does."""
-        self._write(lambda db: self._finish(db, finished))
+    def finish(self, finished: Finished) -> list[Delivery]:
+        """Note how an attempt ended; returns what is next in its `order` now."""
+        return self._write(lambda db: self._finish(db, finished))
 
-    def _finish(self, db: sqlite3.Connection, finished: Finished) -> None:
+    def _finish(self, db: sqlite3.Connection, finished: Finished) -> list[Delivery]:
         if finished.attempt is not None:
             tables.insert_attempt(db, finished.delivery.id, finished.attempt)
         self._replace(db, finished.delivery)
         if finished.endpoint is not None:
             self._keep_endpoint(db, finished.endpoint)
         self._insert_all(db, finished.notices)
+        released = order.release(db, finished.delivery)
+        if finished.forget:
+            tables.forget(db, finished.delivery)
+        return released
 
     def _insert_all(self, db: sqlite3.Connection, notices: Sequence[Entry]) -> None:
         for notice in notices:
@@ -261,6 +285,19 @@ class SqliteStore:
                 (now_ms, self.boot),
             )
             return len(found)
+
+        return self._thread.call(work)
+
+    def fanouts(self) -> list[Fanout]:
+        """The oldest messages of which deliveries are still to be written."""
+        return self._thread.call(pages.unfinished)
+
+    def fan_out(self, seq: int, page: Sequence[Delivery], after: EndpointId | None) -> list[Delivery]:
+        """Write further deliveries of a message; returns those that were written."""
+
+        def work(db: sqlite3.Connection) -> list[Delivery]:
+            self._unfinished = None
+            return pages.write(db, seq, page, after)
 
         return self._thread.call(work)
 
@@ -409,18 +446,31 @@ class SqliteStore:
 
     # keeping order
 
-    def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int) -> int:
-        """Remove what ended long ago and, when space is short, what ended first; says how many messages."""
+    def crowded(self) -> bool:
+        """Whether space is short."""
+        return self._thread.call(self._is_crowded)
+
+    def _is_crowded(self, db: sqlite3.Connection) -> bool:
+        return tables.used_bytes(db) > 0.9 * self._limits.bytes
+
+    def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int, keep_keys_ms: int = DAY_MS) -> int:
+        """Remove some of what ended long ago and, when space is short, of what ended first; says how much."""
 
         def work(db: sqlite3.Connection) -> int:
-            if tables.used_bytes(db) > 0.9 * self._limits.bytes:
-                tables.remove_first_ended(db)
-            tables.remove_ended(db, now_ms - keep_succeeded_ms, now_ms - keep_dead_ms)
-            return tables.remove_messages(db, now_ms - keep_succeeded_ms)
+            gone = tables.remove_keys(db, now_ms - keep_keys_ms)
+            gone += tables.remove_ended(db, now_ms - keep_succeeded_ms, now_ms - keep_dead_ms)
+            gone += tables.remove_messages(db, now_ms - keep_succeeded_ms)
+            if self._is_crowded(db):
+                gone += tables.remove_first_ended(db) + tables.remove_messages(db, now_ms)
+            return gone
 
         gone = self._thread.call(work)
         self._thread.call(lambda db: db.execute("PRAGMA incremental_vacuum(200)").fetchall())
         return gone
+
+    def overflow(self, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
+        """Cancel some of the oldest held deliveries where there are too many, or they are too old."""
+        return self._thread.call(lambda db: tables.give_up_held(db, most, before_ms, now_ms))
 
     def _one(self, wanted: str, values: Sequence[object], read: Callable[[rows.Row], T]) -> T | None:
         row = self._thread.call(lambda db: db.execute(wanted, values).fetchone())

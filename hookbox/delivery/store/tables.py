@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint
+from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, EndpointId
 from hookbox.delivery.store import rows
 from hookbox.delivery.store.base import Entry, Search
 
@@ -40,6 +40,15 @@ def insert_attempt(db: sqlite3.Connection, delivery: DeliveryId, attempt: Attemp
     db.execute(
         f"INSERT INTO attempts (delivery, {rows.ATTEMPT}) VALUES (?, {rows.marks(rows.ATTEMPT)})",
         (delivery, *rows.attempt_row(attempt)),
+    )
+
+
+def forget(db: sqlite3.Connection, delivery: Delivery) -> None:
+    """Remove a delivery, and its message if that was the only one."""
+    db.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
+    db.execute(
+        "DELETE FROM messages WHERE seq = ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE seq = ?)",
+        (delivery.seq, delivery.seq),
     )
 
 
@@ -94,19 +103,26 @@ def used_bytes(db: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def remove_ended(db: sqlite3.Connection, succeeded_before_ms: int, dead_before_ms: int) -> None:
+def remove_keys(db: sqlite3.Connection, before_ms: int) -> int:
+    """Forget some idempotency keys that were answered before that."""
+    old = "SELECT key FROM idempotency WHERE time_ms < ? LIMIT ?"
+    return db.execute(f"DELETE FROM idempotency WHERE key IN ({old})", (before_ms, BATCH)).rowcount
+
+
+def remove_ended(db: sqlite3.Connection, succeeded_before_ms: int, dead_before_ms: int) -> int:
     """Remove some deliveries that ended before that."""
     old = (
         "SELECT id FROM deliveries WHERE done_ms > 0 AND done_ms < "
         "CASE state WHEN 'succeeded' THEN ? ELSE ? END LIMIT ?"
     )
-    db.execute(f"DELETE FROM deliveries WHERE id IN ({old})", (succeeded_before_ms, dead_before_ms, BATCH))
+    values = (succeeded_before_ms, dead_before_ms, BATCH)
+    return db.execute(f"DELETE FROM deliveries WHERE id IN ({old})", values).rowcount
 
 
-def remove_first_ended(db: sqlite3.Connection) -> None:
+def remove_first_ended(db: sqlite3.Connection) -> int:
     """Remove some of the deliveries that ended first, however short ago that was."""
     first = "SELECT id FROM deliveries WHERE done_ms > 0 ORDER BY done_ms LIMIT ?"
-    db.execute(f"DELETE FROM deliveries WHERE id IN ({first})", (BATCH,))
+    return db.execute(f"DELETE FROM deliveries WHERE id IN ({first})", (BATCH,)).rowcount
 
 
 def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
@@ -114,6 +130,27 @@ def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
     alone = (
         "SELECT seq FROM messages m WHERE time_ms < ? "
         "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.seq = m.seq) "
-        "AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.seq = m.seq) LIMIT ?"
+        "AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.seq = m.seq) ORDER BY seq LIMIT ?"
     )
     return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount
+
+
+def give_up_held(
+    db: sqlite3.Connection, most: int, before_ms: int, now_ms: int
+) -> dict[EndpointId, int]:
+    """Cancel some of the oldest held deliveries of each endpoint that has too many, or too old ones."""
+    found = db.execute(
+        "SELECT endpoint, COUNT(*), SUM(created_ms < ?) FROM deliveries "
+        "WHERE state = 'held' AND endpoint IS NOT NULL GROUP BY endpoint",
+        (before_ms,),
+    ).fetchall()
+    give_up = (
+        "UPDATE deliveries SET state = 'cancelled', reason = 'overflow', done_ms = ? WHERE id IN "
+        "(SELECT id FROM deliveries WHERE endpoint = ? AND state = 'held' ORDER BY seq LIMIT ?)"
+    )
+    gone = {}
+    for endpoint, held, old in found:
+        count = min(max(held - most, old), BATCH)
+        if count > 0:
+            gone[EndpointId(endpoint)] = db.execute(give_up, (now_ms, endpoint, count)).rowcount
+    return gone

@@ -1,0 +1,109 @@
+"""What the application is told of, rather than asked: it has happened, whatever the answer."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hookbox.core.connection import Connection
+from hookbox.core.values import UserName
+from hookbox.errors import WebhookError
+from hookbox.webhooks.gate import Allow, Gate, Question
+
+logger = logging.getLogger(__name__)
+
+
+class Follows(Protocol):
+    """What follows when the application is told; neither blocks. It does not outlive the process."""
+
+    def begin(self) -> bool:
+        """Whether it is still so; asked each time before the application is told."""
+
+    def end(self, agreed: bool | None) -> None:
+        """Do what follows from what the application said; None for nothing usable."""
+
+
+class Nothing:
+    """It is so for ever, and what the application says to it does not matter."""
+
+    def begin(self) -> bool:
+        """It is."""
+        return True
+
+    def end(self, agreed: bool | None) -> None:
+        """Do nothing."""
+
+
+NOTHING = Nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened.
+
+    Args:
+        action: the webhook's.
+        fields: of its form.
+        cookies: of whoever caused it; empty sends none.
+        client_ip: likewise.
+        follows: what its telling leads to.
+    """
+
+    action: str
+    fields: dict[str, str]
+    cookies: str = field(default="", repr=False)
+    client_ip: str = ""
+    follows: Follows = NOTHING
+
+    def question(self, key: str) -> Question:
+        """It as the webhook that tells it."""
+        return Question(self.action, self.fields, self.cookies, self.client_ip, key)
+
+
+def event_of(
+    speaker: Connection | None, action: str, fields: dict[str, str], follows: Follows = NOTHING
+) -> Event:
+    """An event with the cookies and the address of whoever caused it."""
+    cookies, client_ip = (speaker.cookies, speaker.client_ip) if speaker else ("", "")
+    return Event(action, fields, cookies, client_ip, follows)
+
+
+class Tellings(Protocol):
+    """Tells the application, at least once and in the order of events for each user."""
+
+    def tell(self, user: UserName, events: Sequence[Event]) -> None:
+        """Tell what happened to a user, in this order and after everything before. Does not block."""
+
+
+class AtOnce:
+    """Tells each event once; what the application does not hear then it never hears.
+
+    Args:
+        gate: the application.
+        run: runs a function that blocks when its turn comes.
+    """
+
+    def __init__(self, gate: Gate, run: Callable[..., object]) -> None:
+        self._gate = gate
+        self._run: Callable[..., Any] = run
+
+    def tell(self, user: UserName, events: Sequence[Event]) -> None:
+        """Tell what happened to a user, in this order."""
+        self._run(self._tell, events)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.follows.begin():
+                self._tell_one(event)
+
+    def _tell_one(self, event: Event) -> None:
+        agreed = None
+        try:
+            agreed = isinstance(self._gate.ask(event.question(secrets.token_hex(16))), Allow)
+        except WebhookError as error:
+            logger.info("%s was not told: %s", event.action, error)
+        finally:
+            event.follows.end(agreed)
