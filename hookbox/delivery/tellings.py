@@ -20,7 +20,16 @@ from hookbox.commands.tellings import NOTHING, Event
 from hookbox.core.values import UserName
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.ledger import Ledger, Stopped, Wait
-from hookbox.delivery.models import Delivery, DeliveryId, Message, MessageId, Source, State, Wishes
+from hookbox.delivery.models import (
+    TELLING,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    Source,
+    State,
+    Wishes,
+)
 from hookbox.delivery.notices import masked
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.outcome import End
@@ -31,7 +40,6 @@ from hookbox.webhooks.gate import Allow, Gate
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE: Final = "application/vnd.hookbox.webhook+json"
 MOST_AT_ONCE: Final = 200
 """Leavings that share a transaction."""
 
@@ -143,7 +151,7 @@ class StoredTellings:
         shown = {"action": event.action, "fields": event.fields}
         body = json.dumps({**shown, "cookies": event.cookies, "client_ip": event.client_ip}).encode()
         message = Message(
-            seq, MessageId(f"msg_{ulid(now_ms)}"), now_ms, Source.SYSTEM, CONTENT_TYPE, body,
+            seq, MessageId(f"msg_{ulid(now_ms)}"), now_ms, Source.SYSTEM, TELLING, body,
             json.dumps(shown), originator=user, type=f"webhook.{event.action}",
         )  # fmt: skip
         delivery = Delivery(

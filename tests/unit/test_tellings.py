@@ -7,7 +7,7 @@ from parts import House, ScriptedGate
 from post_office import PostOffice
 
 from hookbox.commands.channels import is_still_so
-from hookbox.delivery.models import DeliveryId, State
+from hookbox.delivery.models import TELLING, DeliveryId, Source, State
 from hookbox.delivery.store.base import Search
 from hookbox.delivery.tellings import Application, StoredTellings
 from hookbox.errors import NotAsked, UnusableAnswer, WebhookError
@@ -385,6 +385,15 @@ def test_what_is_shown_of_a_telling_has_no_cookies(town):
     assert json.loads(message.payload) == {"action": "disconnect", "fields": {"name": "ann", "channels": "[]"}}
     assert "secret" not in repr(message)
     assert town.store.attempts(DeliveryId(town.everything()[0].id))[0].request == ()
+
+
+def test_only_what_hookbox_itself_tells_is_a_webhook(town):
+    """Whoever may dispatch cannot have the application believe anything by that."""
+    forged = {"content_type": TELLING, "source": Source.DISPATCH}
+    body = b'{"action": "disconnect", "fields": {"name": "ann"}}'
+    town.accepted("http://a.example/", about=forged, body=body)
+    assert town.gate.asked == []
+    assert town.receivers.bodies == [body]
 
 
 def test_a_usable_no_counts_as_heard(town):
