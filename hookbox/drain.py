@@ -116,7 +116,8 @@ class Drain:
     def _nothing_is_under_way(self) -> bool:
         server = self._server
         answering = any(handler.answering for door in server.doors for handler in door.awaited)
-        return not answering and not len(server.site.errands)
+        site = server.site
+        return not (answering or len(site.errands) or site.tellings.untold())
 
     def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
         until = min(self._deadline, self._now() + seconds)

@@ -18,6 +18,7 @@ from gevent.pool import Group
 
 from hookbox import __version__
 from hookbox.clock import SystemClock
+from hookbox.commands.channels import is_still_so
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
@@ -27,6 +28,7 @@ from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.delivery.deliveries import Deliveries, addresses_of
 from hookbox.delivery.memory import recall
+from hookbox.delivery.tellings import Application
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
@@ -216,7 +218,13 @@ class Server:
         Raises:
             DeliveryStoreError: the store cannot be used.
         """
-        deliveries = Deliveries(lambda: self.settings, self.clock, self.resolver, self._own_addresses)
+        site = self.site
+        application = Application(
+            site.app, self.webhooks.url, lambda event: is_still_so(site, event), self.greenlets
+        )
+        deliveries = Deliveries(
+            lambda: self.settings, self.clock, self.resolver, self._own_addresses, application
+        )
         self.deliveries = deliveries
         deliveries.numbers.begin()
         self.broker.numbers = deliveries.numbers
@@ -224,7 +232,9 @@ class Server:
         if not len(self.broker):
             recall(deliveries.store, self.broker, self.clock, self.settings.datetime_utc)
         deliveries.start()
-        self.site.exits = deliveries.exits
+        site.exits = deliveries.exits
+        if deliveries.tellings is not None:
+            site.tellings = deliveries.tellings
 
     def delivering(self) -> Deliveries:
         """What delivers now.
@@ -298,6 +308,8 @@ class Server:
         self.admission.limit = connection_limit(settings)
         self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
+        if self.deliveries is not None:
+            self.deliveries.reconfigure()
         for door in self.doors:
             door.reconfigure(settings)
 
@@ -315,6 +327,7 @@ class Server:
             "stalled_connections": self.flusher.stalls,
             "background_tasks": len(self.greenlets),
             "log_lines_dropped": self._lines_dropped(),
+            "untold_events": self.site.tellings.untold(),
             **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
         }
 
@@ -416,6 +429,7 @@ class Server:
 
     def close_store(self, grace_seconds: float) -> None:
         """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
+        self.site.tell_at_once()
         if self.deliveries is not None:
             self.deliveries.stop(grace_seconds)
 

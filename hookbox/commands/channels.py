@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields
 from hookbox.commands.site import Cause, Site
+from hookbox.commands.tellings import Event, event_of
 from hookbox.core.channel import Channel, Remembered, StateChange
+from hookbox.core.connection import Connection
 from hookbox.core.names import read_channel_name
 from hookbox.core.options import ChannelChange, ChannelOptions, HistoryEntry, read_channel_options
 from hookbox.core.user import User
@@ -179,10 +182,54 @@ def destroy_if_empty(site: Site, cause: Cause, channel: Channel) -> None:
         return
     finally:
         channel.asking_destroy = False
-    if _is_unused(site, channel):  # somebody may have come while the application decided
+    _close_if_empty(site, channel)
+
+
+def _close_if_empty(site: Site, channel: Channel) -> None:
+    """Close it, unless somebody has come while the application decided, or is about to."""
+    if _is_unused(site, channel):
         close(site, channel)
     else:
         channel.destroy_due = bool(channel.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """What follows when the application is told of a channel that a lost connection left without anybody."""
+
+    site: Site
+    channel: Channel
+
+    def begin(self) -> bool:
+        """Whether nobody uses it still."""
+        if not _is_unused(self.site, self.channel):
+            self.channel.destroy_due = bool(self.channel.pending)
+            return False
+        self.channel.asking_destroy = True
+        return True
+
+    def end(self, agreed: bool | None) -> None:
+        """It goes, unless the application wants to keep it or somebody has come."""
+        self.channel.asking_destroy = False
+        if agreed:
+            _close_if_empty(self.site, self.channel)
+
+
+def emptied(site: Site, channel: Channel, speaker: Connection | None) -> list[Event]:
+    """What to tell after users have gone from a channel; nothing while somebody uses it.
+
+    Where somebody is about to come, it is looked at again after that (`no_longer_pending`).
+    """
+    if not _is_unused(site, channel):
+        channel.destroy_due = channel.destroy_due or bool(channel.pending)
+        return []
+    fields = channel_fields(channel.name)
+    return [event_of(speaker, "destroy_channel", fields, Emptied(site, channel))]
+
+
+def is_still_so(site: Site, event: Event) -> bool:
+    """Whether an event of an earlier start may be told: a channel of that name is another one."""
+    return event.action != "destroy_channel" or event.fields["channel_name"] not in site.hub.channels
 
 
 def no_longer_pending(site: Site, channel: Channel, user: User) -> None:

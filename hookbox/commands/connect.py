@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from hookbox import __version__
 from hookbox.commands import subscribe
-from hookbox.commands.asking import ask, channel_fields, follow, heed, question_for
-from hookbox.commands.channels import destroy_if_empty, tell_online
+from hookbox.commands.asking import channel_fields, follow, heed, question_for
+from hookbox.commands.channels import emptied, tell_online
 from hookbox.commands.resume import Ticket, keep_place, key_for, take_place
 from hookbox.commands.site import Cause, Site
+from hookbox.commands.tellings import Event, event_of
 from hookbox.core.channel import Channel
 from hookbox.core.connection import NO_FEATURES, Connection
 from hookbox.core.names import user_name_fault
@@ -21,7 +22,7 @@ from hookbox.core.places import Place
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ChannelName, JSONObject, UserName
 from hookbox.engine.base import Position
-from hookbox.errors import CommandRefused, HookboxError, ProtocolError, UnusableAnswer, WebhookError
+from hookbox.errors import CommandRefused, ProtocolError, UnusableAnswer, WebhookError
 from hookbox.protocol.disconnects import TOO_MANY_CONNECTIONS, Disconnect
 from hookbox.protocol.json_text import dump
 from hookbox.protocol.rtjp import EncodedFrame, frame
@@ -36,9 +37,6 @@ HOLD_SECONDS = 1.0
 
 MOST_WAITS = 10
 """How often a user's leave is put off because clients queue at the door."""
-
-DISCONNECT_PAUSES = (1, 5, 30, 120, 300, 900, 1800, 3600)
-"""Seconds between attempts to tell the application of a user that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +265,7 @@ def leave_absent(site: Site) -> None:
 
 
 def leave(site: Site, user: User, absence: int) -> None:
-    """Unsubscribe a user that has not come back everywhere, then tell the application, in this order.
+    """Unsubscribe a user that has not come back everywhere, and have the application told of it.
 
     Args:
         absence: which absence this is about; a user that came back meanwhile stays.
@@ -280,42 +278,20 @@ def leave(site: Site, user: User, absence: int) -> None:
     for channel in channels:
         subscribe.end(site, user, channel)
     tell_online(site, user, False)
-    site.errands.add(_tell_leave, site, user, channels)
+    site.tellings.tell(user.name, _leaving(site, user, channels))
 
 
-def _tell_leave(site: Site, user: User, channels: list[Channel]) -> None:
-    cause = Cause(site.app, speaker=user.last_connection)
+def _leaving(site: Site, user: User, channels: list[Channel]) -> list[Event]:
+    """What there is to tell of a user that has gone, in order."""
+    speaker = user.last_connection
+    events: list[Event] = []
     for channel in channels:
         if channel.options.asks("unsubscribe"):
-            _notify(site, cause, "unsubscribe", channel_fields(channel.name, user=user.name))
-        destroy_if_empty(site, cause, channel)
-    _tell_disconnect(site, cause, user, [channel.name for channel in channels])
-
-
-def _notify(site: Site, cause: Cause, action: str, fields: Mapping[str, str]) -> None:
-    try:
-        ask(site, cause, action, fields)
-    except HookboxError as error:
-        logger.info("%s of a user that has gone: %s", action, error)
-
-
-def _tell_disconnect(site: Site, cause: Cause, user: User, channels: list[str]) -> None:
-    key = secrets.token_hex(16)
-    fields = {"name": user.name, "channels": dump(list(channels))}
-    _attempt_disconnect(site, cause, fields, key, 0)
-
-
-def _attempt_disconnect(site: Site, cause: Cause, fields: Mapping[str, str], key: str, made: int) -> None:
-    try:
-        ask(site, cause, "disconnect", fields, key=key)
-    except CommandRefused:
-        return  # any answer is an answer
-    except WebhookError as error:
-        if made == len(DISCONNECT_PAUSES) or site.draining:
-            logger.warning("the application was not told of a user that has gone: %s", error)
-            return
-        again = (_attempt_disconnect, site, cause, fields, key, made + 1)
-        site.later.spawn_later(DISCONNECT_PAUSES[made], site.errands.add, *again)
+            events.append(event_of(speaker, "unsubscribe", channel_fields(channel.name, user=user.name)))
+        events += emptied(site, channel, speaker)
+    names = dump([channel.name for channel in channels])
+    events.append(event_of(speaker, "disconnect", {"name": user.name, "channels": names}))
+    return events
 
 
 def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:

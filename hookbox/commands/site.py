@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from hookbox.clock import Clock
+from hookbox.commands.tellings import AtOnce, Tellings
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
@@ -36,9 +37,9 @@ class Later(Protocol):
 
 
 class Errands:
-    """What the application is told of, rather than asked: a few at a time, in order of arrival.
+    """What the application is asked while nobody waits for it: a few at a time, in order of arrival.
 
-    When many users go at once, those who decide about others must not wait behind the news of it.
+    When many channels are left at once, those who decide about others must not wait behind them.
 
     Args:
         later: runs the workers.
@@ -113,9 +114,16 @@ class Site:
     resolver: Resolver | None = None
     """Looks names up for polling; shared, because its threads are few."""
     errands: Errands = field(init=False)
+    tellings: Tellings = field(init=False)
+    """What has happened reaches the application by these; where nothing is kept, as an errand."""
 
     def __post_init__(self) -> None:
         self.errands = Errands(self.later)
+        self.tell_at_once()
+
+    def tell_at_once(self) -> None:
+        """Keep nothing from now on of what is told: there is no store."""
+        self.tellings = AtOnce(self.app, self.errands.add)
 
     def grace_time(self) -> float:
         """Monotonic seconds, less those in which clients waited at the door.

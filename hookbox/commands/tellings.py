@@ -77,6 +77,9 @@ class Tellings(Protocol):
     def tell(self, user: UserName, events: Sequence[Event]) -> None:
         """Tell what happened to a user, in this order and after everything before. Does not block."""
 
+    def untold(self) -> int:
+        """How many of them nobody has tried to tell yet."""
+
 
 class AtOnce:
     """Tells each event once; what the application does not hear then it never hears.
@@ -93,6 +96,10 @@ class AtOnce:
     def tell(self, user: UserName, events: Sequence[Event]) -> None:
         """Tell what happened to a user, in this order."""
         self._run(self._tell, events)
+
+    def untold(self) -> int:
+        """None that would not be known to whoever runs it."""
+        return 0
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -175,7 +175,7 @@ class Attempts:
             if self._closed:
                 raise Interrupted
             self._sending[delivery.id] = cast("Greenlet[..., Any]", getcurrent())
-            if delivery.order:
+            if message.telling:
                 return headers, self._teller.send(message)
             secrets = self._terms.secrets(delivery, now_ms)
             headers = headers_of(delivery, message, self._terms.endpoint(delivery), secrets, now_ms)
@@ -214,7 +214,7 @@ class Attempts:
             )
         told = self._terms.told(before, now_ms)
         told_about = notices.of_delivery(before, delivery, begun.message, told, attempt, sent) + told_about
-        forget = bool(delivery.order) and judgement.end in (End.DONE, End.NEEDLESS)
+        forget = begun.message.telling and judgement.end in (End.DONE, End.NEEDLESS)
         return Ending(delivery, attempt, told_about, changed, forget)
 
     def _next(self, before: Delivery, judgement: Judgement, status: int, now_ms: int) -> Delivery:

@@ -18,6 +18,7 @@ from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender
 from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
+from hookbox.delivery.tellings import Application, StoredTellings
 from hookbox.delivery.terms import WorkerRules
 from hookbox.delivery.worker import Worker
 from hookbox.settings import Settings
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 MEMORY: Final = ":memory:"
 FAILURES_BEFORE_PROBING: Final = 10
+LAST_TELLINGS: Final = 1.0
+"""Seconds for writing down what has just happened, if the store refuses."""
 
 
 class Deliveries:
@@ -35,6 +38,7 @@ class Deliveries:
     Args:
         settings: those in force now.
         own: addresses and ports that this server listens on.
+        application: who is told what has happened; None for nobody.
 
     Raises:
         DeliveryStoreError: the store cannot be used; the text says why.
@@ -46,6 +50,7 @@ class Deliveries:
         clock: Clock,
         resolver: Resolver,
         own: Callable[[], frozenset[tuple[str, int]]] = frozenset,
+        application: Application | None = None,
     ) -> None:
         self._settings = settings
         self._own = own
@@ -56,10 +61,18 @@ class Deliveries:
         _warn(chosen)
         self.numbers = Numbers(self.store)
         self.sender = Sender(self.policy, resolver, clock)
-        self.worker = Worker(self.store, self.sender, clock, rules_from(chosen), self.numbers)
+        self.tellings: StoredTellings | None = None
+        if application is not None:
+            self.tellings = StoredTellings(self.store, self.numbers, clock, application)
+        self.worker = Worker(
+            self.store, self.sender, clock, rules_from(chosen), self.numbers, teller=self.tellings
+        )
+        if self.tellings is not None:
+            self.tellings.wake = self.worker.wake
         self.exits = Exits(self.store, self.worker, clock)
         self.backlog = Backlog(self.store)
         self.jobs = Jobs(self.backlog, self.worker, clock)
+        self.worker.write_rest(self.exits.owed_after)
         self.under_way: dict[str, Event] = {}
         """Idempotency keys whose requests are being answered."""
 
@@ -75,9 +88,17 @@ class Deliveries:
     def stop(self, grace_seconds: float) -> None:
         """End: attempts under way get their time, then everything is on disk. Blocks; safe to repeat."""
         self.jobs.stop()
+        if self.tellings is not None:
+            self.tellings.stop(LAST_TELLINGS)
         self.worker.stop(grace_seconds)
         self.sender.close()
         self.store.close()
+
+    def reconfigure(self) -> None:
+        """Go by the settings as they are now. Does not block."""
+        settings = self._settings()
+        self.worker.change(rules_from(settings))
+        self.store.limits = _limits(settings)
 
     def policy(self) -> Policy:
         """Where deliveries may go now."""
@@ -114,6 +135,10 @@ def rules_from(settings: Settings) -> WorkerRules:
         errback_url=settings.errback_url,
         errback_secret=settings.errback_secret,
         default_secret=settings.default_signing_secret,
+        max_held=settings.max_held,
+        keep_succeeded=settings.retain_succeeded,
+        keep_dead=settings.retain_dead,
+        keep_keys=settings.idempotency_ttl,
     )
 
 

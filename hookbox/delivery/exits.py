@@ -177,6 +177,8 @@ class Exits:
             if error is None:
                 for delivery in entry.deliveries:
                     self._worker.wake(delivery)
+                if entry.rest_after is not None:
+                    self._worker.fan_out()
             done(error)
 
         self._store.begin_accept(entry, tell)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Final
+from collections.abc import Callable
 
 from gevent.event import Event
 
 from hookbox.delivery.ledger import Ledger, Stopped, Wait
-from hookbox.delivery.models import Delivery, EndpointId, Message
+from hookbox.delivery.models import Delivery, Message
 from hookbox.delivery.store.base import Fanout, Store
 
 logger = logging.getLogger(__name__)
 
-FAN_PAGE: Final = 500
-"""Deliveries of one page."""
-
-Rest = Callable[[Message, EndpointId], Iterable[Delivery]]
-"""The deliveries of a message to endpoints after one, by their ids; none to endpoints younger than it."""
+Rest = Callable[[Message, str], tuple[list[Delivery], str | None]]
+"""The next page of a message's deliveries after a place, and the place after it; None if it is the last."""
 
 
 class Fanouts:
@@ -69,8 +64,7 @@ class Fanouts:
         """Write one page; where it was cut off, what is written already is not written again."""
 
         def write() -> list[Delivery]:
-            page = list(islice(rest(fanout.message, fanout.after), FAN_PAGE))
-            after = page[-1].endpoint if len(page) == FAN_PAGE else None
+            page, after = rest(fanout.message, fanout.after)
             return self._store.fan_out(fanout.message.seq, page, after)
 
         for delivery in self._ledger.patiently(write):

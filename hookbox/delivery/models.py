@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from hookbox.core.values import JSONObject
 
@@ -16,6 +16,10 @@ DeliveryId = NewType("DeliveryId", str)
 
 EndpointId = NewType("EndpointId", str)
 """`ep_` and a ULID."""
+
+
+TELLING: Final = "application/vnd.hookbox.webhook+json"
+"""Content type of what the application is told; the body has cookies in it, the payload has not."""
 
 
 class Source(StrEnum):
@@ -84,6 +88,11 @@ class Message:
     type: str = ""
     hops: int = 0
     whole: bool = False
+
+    @property
+    def telling(self) -> bool:
+        """Whether it is for the application: a webhook, made anew from the settings each time."""
+        return self.source is Source.SYSTEM and self.content_type == TELLING
 
 
 @dataclass(frozen=True, slots=True)

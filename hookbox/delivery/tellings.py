@@ -10,6 +10,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from gevent.event import Event as Bell
@@ -19,7 +20,16 @@ from hookbox.commands.tellings import NOTHING, Event
 from hookbox.core.values import UserName
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.ledger import Ledger, Stopped, Wait
-from hookbox.delivery.models import Delivery, DeliveryId, Message, MessageId, Source, State, Wishes
+from hookbox.delivery.models import (
+    TELLING,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    Source,
+    State,
+    Wishes,
+)
 from hookbox.delivery.notices import masked
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.outcome import End
@@ -30,7 +40,6 @@ from hookbox.webhooks.gate import Allow, Gate
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE: Final = "application/vnd.hookbox.webhook+json"
 MOST_AT_ONCE: Final = 200
 """Leavings that share a transaction."""
 
@@ -46,43 +55,50 @@ def _wait(bell: Bell, seconds: float | None) -> object:
     return bell.wait(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Who is told.
+
+    Args:
+        gate: hears it.
+        url_of: where a webhook of an action goes, for operators to see.
+        is_still_so: whether an event that an earlier start kept may be told.
+        later: runs what writes them down.
+    """
+
+    gate: Gate
+    url_of: Callable[[str], str]
+    is_still_so: Callable[[Event], bool]
+    later: Runs
+
+
 class StoredTellings:
     """Tells the application by way of the store.
 
     Args:
-        gate: the application.
-        url_of: where a webhook of an action goes, for operators to see.
-        is_still_so: whether an event that an earlier start kept may be told.
-        later: runs what writes them down.
         wait: how to wait until the store is tried again.
     """
 
     def __init__(
-        self,
-        store: Store,
-        numbers: Numbers,
-        clock: Clock,
-        gate: Gate,
-        url_of: Callable[[str], str],
-        is_still_so: Callable[[Event], bool],
-        later: Runs,
-        wait: Wait = _wait,
+        self, store: Store, numbers: Numbers, clock: Clock, application: Application, wait: Wait = _wait
     ) -> None:
         self.wake: Callable[[Delivery], None] = lambda delivery: None
         """Has a delivery begun that the store has now; whoever delivers puts itself here."""
         self._store = store
         self._numbers = numbers
         self._clock = clock
-        self._gate = gate
-        self._url_of = url_of
-        self._is_still_so = is_still_so
-        self._later = later
+        self._application = application
         self._stopping = Bell()
         self._written = Bell()
         self._written.set()
         self._ledger = Ledger(numbers, self._stopping, wait)
         self._unwritten: deque[tuple[UserName, Sequence[Event]]] = deque()
         self._events: dict[int, Event] = {}
+        self._fresh: set[int] = set()
+
+    def untold(self) -> int:
+        """How many have been told to this process, but not yet, not even in vain, to the application."""
+        return sum(len(events) for _, events in self._unwritten) + len(self._fresh)
 
     # keeping
 
@@ -94,7 +110,7 @@ class StoredTellings:
         self._unwritten.append((user, events))
         if self._written.is_set():
             self._written.clear()
-            self._later.spawn(self._write_all)
+            self._application.later.spawn(self._write_all)
 
     def stop(self, timeout: float) -> None:
         """Let everything be written down that was told so far; blocks up to `timeout` seconds."""
@@ -123,6 +139,7 @@ class StoredTellings:
         for _ in some:
             self._unwritten.popleft()
         for entry, event in entries:
+            self._fresh.add(entry.message.seq)
             if event.follows is not NOTHING:
                 self._events[entry.message.seq] = event
         for delivery in begin:
@@ -134,11 +151,11 @@ class StoredTellings:
         shown = {"action": event.action, "fields": event.fields}
         body = json.dumps({**shown, "cookies": event.cookies, "client_ip": event.client_ip}).encode()
         message = Message(
-            seq, MessageId(f"msg_{ulid(now_ms)}"), now_ms, Source.SYSTEM, CONTENT_TYPE, body,
+            seq, MessageId(f"msg_{ulid(now_ms)}"), now_ms, Source.SYSTEM, TELLING, body,
             json.dumps(shown), originator=user, type=f"webhook.{event.action}",
         )  # fmt: skip
         delivery = Delivery(
-            DeliveryId(f"dlv_{ulid(now_ms)}"), seq, masked(self._url_of(event.action)), Wishes(),
+            DeliveryId(f"dlv_{ulid(now_ms)}"), seq, masked(self._application.url_of(event.action)), Wishes(),
             State.SCHEDULED, now_ms, now_ms, order=f"user:{user}",
         )  # fmt: skip
         return Entry(message, (delivery,))
@@ -150,22 +167,26 @@ class StoredTellings:
         event = self._events.get(message.seq)
         if event is None:
             event = _read(message.body)
-            so = self._is_still_so(event)
+            so = self._application.is_still_so(event)
         else:
             so = event.follows.begin()
         if not so:
             return Sent(End.NEEDLESS.value)
-        return self._send(event, message.id)
+        try:
+            return self._send(event, message.id)
+        finally:
+            self._fresh.discard(message.seq)
 
     def over(self, seq: int) -> None:
         """A message will not be told any more."""
         self._events.pop(seq, None)
+        self._fresh.discard(seq)
 
     def _send(self, event: Event, key: str) -> Sent:
         began = self._clock.monotonic()
         agreed = None
         try:
-            agreed = isinstance(self._gate.ask(event.question(key)), Allow)
+            agreed = isinstance(self._application.gate.ask(event.question(key)), Allow)
         except WebhookError as error:
             return _failed(error, self._clock.monotonic() - began)
         finally:

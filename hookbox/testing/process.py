@@ -172,7 +172,8 @@ class HookboxProcess:
             info = self.api("get_server_info")
             counts = info["counts"]
             assert isinstance(counts, dict)
-            if not (info["users"] or info["connections"] or counts["webhooks_out"]):
+            busy = counts["webhooks_out"] or counts["untold_events"]
+            if not (info["users"] or info["connections"] or busy):
                 return info
             time.sleep(0.01)
         raise TimeoutError(f"left over: {info}")

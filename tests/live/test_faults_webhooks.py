@@ -59,7 +59,8 @@ def test_F1_an_application_that_is_down_stops_nobody_who_needs_it_not(watch_over
     eventually(lambda: refused(ann) and counts(hookbox)["webhooks_breaker_open"], what="the breaker opens")
     app.up()
     eventually(lambda: works(hookbox, ann), 30)
-    assert len(app.wait_for("disconnect", name="carl")) == 1
+    if not vanished:  # who did not answer in time is left alone for a minute
+        assert len(app.wait_for("disconnect", name="carl")) == 1
 
 
 def test_F1_while_the_breaker_is_open_nobody_waits(watch_over):

@@ -399,12 +399,12 @@ def test_D9_a_reconnect_in_time_announces_nothing(start):
 
 
 def test_D9_a_user_that_stays_away_is_announced_once_and_told_of_until_answered(start):
-    hookbox = start(leave_grace=GRACE)
+    hookbox = start(leave_grace=GRACE, retry_schedule="0.2")
     application = hookbox.app
     application.allow("create_channel", presenceful=True)
     ann, bob = hookbox.subscribed("leave", "ann", "bob")
     tab = hookbox.connect("ann")
-    application.answer("disconnect", Reply(status=503, body=b"busy"))
+    application.answer("disconnect", Reply(status=500, body=b"broken"))
     went = time.monotonic()
     ann.cut()
     tab.close()

@@ -51,7 +51,7 @@ class Backroom:
     def __init__(self, mode=Mode.PUBLIC, queue=None, **about):
         self.post = PostOffice(**about)
         if queue:
-            self.post.store._store._limits = replace(self.post.store._limits, queue=queue)
+            self.post.store._store.limits = replace(self.post.store.limits, queue=queue)
         self.mode = mode
         self.ended = []
         self.post.start()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from post_office import URL, answer
 
 from hookbox.delivery.egress import Mode
-from hookbox.delivery.models import State
+from hookbox.delivery.models import TELLING, Source, State
 
 OTHER = "http://other.example/"
 NEW = "http://new.example/in"
@@ -611,3 +611,14 @@ def test_L02_a_path_that_is_not_utf_8_and_a_body_that_is_too_large_are_refused(r
     assert room.call("POST", "/endpoints", body=b"[" * 1000, CONTENT_TYPE="application/json").status == 400
     assert room.call("POST", "/endpoints", form={"url": NEW}).status == 415
     assert room.call("POST", "/endpoints", {"url": NEW}, query="a=1").status == 400
+
+
+def test_what_the_application_is_told_shows_no_cookies_and_goes_nowhere_else(room):
+    body = b'{"action": "disconnect", "fields": {"name": "ann"}, "cookies": "sid=1", "client_ip": ""}'
+    about = {"content_type": TELLING, "source": Source.SYSTEM, "payload": '{"action": "disconnect"}'}
+    room.post.accept("http://app.example/disconnect", about=about, body=body, delay=100)
+    (message,) = room.get("/messages")["messages"]
+    shown = room.get(f"/messages/{message['id']}")
+    assert "sid=1" not in json.dumps(shown)
+    assert shown["body"] == '{"action": "disconnect"}'
+    assert room.post_to(f"/messages/{message['id']}/resend", 409)

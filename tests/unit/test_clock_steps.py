@@ -10,7 +10,7 @@ from parts import House, errors
 
 from hookbox.clock import ManualClock
 from hookbox.commands.receipts import Receipts
-from hookbox.errors import NotAsked, WebhookError
+from hookbox.errors import NotAsked
 from hookbox.protocol.csp_variables import Variables
 from hookbox.protocol.disconnects import NEVER_CONNECTED, SESSION_EXPIRED
 from hookbox.protocol.websocket import Codecs
@@ -82,22 +82,6 @@ def test_F29_a_rate_is_forgiven_by_the_time_that_has_passed(step):
 
     assert allowed()
     due(house.clock, step, 10, allowed)
-
-
-def test_F29_a_disconnect_that_failed_is_told_again_when_it_is_due(step):
-    house = House(leave_grace=0)
-    house.gate.answer("disconnect", WebhookError("down"))
-    house.connected("ann").leave()
-    house.settle()
-    assert len(house.gate.questions("disconnect")) == 1
-    due_at, *_ = house.later._due[0]
-
-    def told_again():
-        house.later.run_due()
-        house.settle()
-        return len(house.gate.questions("disconnect")) == 2
-
-    due(house.clock, step, due_at - house.clock.monotonic(), told_again)
 
 
 def test_F29_a_receipt_is_kept_as_long_as_it_should_be(step):

@@ -99,10 +99,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Fanout:
-    """A message of which deliveries are still to be written: those to endpoints after one."""
+    """A message of which deliveries are still to be written: those after a place (see `Exits`)."""
 
     message: Message
-    after: EndpointId
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +217,11 @@ class Store(Protocol):
     def fanouts(self) -> list[Fanout]:
         """The oldest messages of which deliveries are still to be written."""
 
-    def fan_out(self, seq: int, page: Sequence[Delivery], after: EndpointId | None) -> list[Delivery]:
+    def fan_out(self, seq: int, page: Sequence[Delivery], after: str | None) -> list[Delivery]:
         """Write further deliveries of a message; an endpoint that is gone, or has one already, gets none.
 
         Args:
-            after: the last endpoint of this page; None if it is the last page.
+            after: the place after this page; None if it is the last page.
 
         Returns:
             those that were written.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from hookbox.delivery.models import Delivery, EndpointId
+from hookbox.delivery.models import Delivery
 from hookbox.delivery.store import rows
 from hookbox.delivery.store.base import Fanout
 
@@ -19,16 +19,14 @@ def unfinished(db: sqlite3.Connection) -> list[Fanout]:
     found = db.execute(
         f"SELECT fanouts.after, {columns} FROM fanouts JOIN messages USING (seq) ORDER BY seq LIMIT {AT_ONCE}"
     )
-    return [Fanout(rows.read_message(row[1:]), EndpointId(row[0])) for row in found]
+    return [Fanout(rows.read_message(row[1:]), row[0]) for row in found]
 
 
-def write(
-    db: sqlite3.Connection, seq: int, page: Sequence[Delivery], after: EndpointId | None
-) -> list[Delivery]:
+def write(db: sqlite3.Connection, seq: int, page: Sequence[Delivery], after: str | None) -> list[Delivery]:
     """Write those of a page whose endpoint is there and has none of that message yet; returns them.
 
     Args:
-        after: the last endpoint of the page; None if it was the last page.
+        after: the place after the page; None if it was the last page.
     """
     if db.execute("SELECT 1 FROM fanouts WHERE seq = ?", (seq,)).fetchone() is None:
         return []

@@ -76,7 +76,8 @@ class SqliteStore:
         self.path = path
         self.epoch = ""
         self.boot = 0
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
+        """May be replaced; how commits are synced is settled when the file is opened."""
         self._unfinished: int | None = None
         self._lock = lock(path) if path != ":memory:" else None
         try:
@@ -89,7 +90,7 @@ class SqliteStore:
             raise
 
     def _open(self) -> sqlite3.Connection:
-        connection = connect(self.path, self._limits.full_sync)
+        connection = connect(self.path, self.limits.full_sync)
         try:
             self.epoch, self.boot = set_up(connection)
             connection.execute(IN_USE)
@@ -139,7 +140,7 @@ class SqliteStore:
         self._thread.post(lambda db: self._accept(db, entry), tell)
 
     def _accept(self, db: sqlite3.Connection, entry: Entry) -> None:
-        self._unfinished = self._admitted(db, entry.deliveries, self._limits.queue)
+        self._unfinished = self._admitted(db, entry.deliveries, self.limits.queue)
         tables.insert(db, entry)
 
     def _admitted(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], most: int) -> int:
@@ -166,11 +167,11 @@ class SqliteStore:
 
     def _require_space(self, db: sqlite3.Connection) -> None:
         used = tables.used_bytes(db)
-        if used > self._limits.bytes:
-            raise QueueFull(f"the store has {used} bytes, {self._limits.bytes} may be (max_store)")
+        if used > self.limits.bytes:
+            raise QueueFull(f"the store has {used} bytes, {self.limits.bytes} may be (max_store)")
         left = free_bytes(self.path)
-        if left < self._limits.free:
-            raise QueueFull(f"the disk has {left} bytes left, {self._limits.free} have to be")
+        if left < self.limits.free:
+            raise QueueFull(f"the disk has {left} bytes left, {self.limits.free} have to be")
 
     def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Keep what is owed in any case; returns the deliveries that may begin."""
@@ -292,7 +293,7 @@ class SqliteStore:
         """The oldest messages of which deliveries are still to be written."""
         return self._thread.call(pages.unfinished)
 
-    def fan_out(self, seq: int, page: Sequence[Delivery], after: EndpointId | None) -> list[Delivery]:
+    def fan_out(self, seq: int, page: Sequence[Delivery], after: str | None) -> list[Delivery]:
         """Write further deliveries of a message; returns those that were written."""
 
         def work(db: sqlite3.Connection) -> list[Delivery]:
@@ -430,7 +431,7 @@ class SqliteStore:
     @property
     def queue(self) -> int:
         """How many deliveries may be unfinished."""
-        return self._limits.queue
+        return self.limits.queue
 
     def owe(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], share: float = 1.0) -> None:
         """In `run`: add deliveries of messages that are kept.
@@ -441,7 +442,7 @@ class SqliteStore:
         Raises:
             QueueFull: more would be in use.
         """
-        self._unfinished = self._admitted(db, deliveries, int(self._limits.queue * share))
+        self._unfinished = self._admitted(db, deliveries, int(self.limits.queue * share))
         tables.insert_deliveries(db, deliveries)
 
     # keeping order
@@ -451,7 +452,7 @@ class SqliteStore:
         return self._thread.call(self._is_crowded)
 
     def _is_crowded(self, db: sqlite3.Connection) -> bool:
-        return tables.used_bytes(db) > 0.9 * self._limits.bytes
+        return tables.used_bytes(db) > 0.9 * self.limits.bytes
 
     def tidy(self, now_ms: int, keep_succeeded_ms: int, keep_dead_ms: int, keep_keys_ms: int = DAY_MS) -> int:
         """Remove some of what ended long ago and, when space is short, of what ended first; says how much."""

@@ -68,6 +68,8 @@ def show(office: Office, asked: Asked, name: str) -> JSONObject:
 def resend(office: Office, asked: Asked, name: str) -> Reply:
     """Deliver a message once more."""
     message = _message(office, name)
+    if message.telling:
+        raise CommandRefused("this is for the application alone: retry its delivery instead")
     goals = [(_checked(office, goal), _endpoint_of(office, goal)) for goal in _goals(office, asked, message)]
     entry = None
     if asked.flag("new_id"):

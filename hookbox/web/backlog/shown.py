@@ -41,7 +41,8 @@ def headline(message: Headline | Message) -> JSONObject:
 
 def message(message: Message) -> JSONObject:
     """A message with its content, as text if it is."""
-    return {**headline(message), "hops": message.hops, **body(message.body)}
+    content = message.payload.encode() if message.telling else message.body
+    return {**headline(message), "hops": message.hops, **body(content)}
 
 
 def body(content: bytes) -> JSONObject:
