@@ -27,6 +27,7 @@ from hookbox.delivery.store.base import (
     Finished,
     Place,
     Remembered,
+    Run,
     Search,
     Standing,
 )
@@ -379,6 +380,16 @@ class SqliteStore:
         gone = self._thread.call(work)
         self._thread.call(lambda db: db.execute("PRAGMA incremental_vacuum(200)").fetchall())
         return gone
+
+    # what streams go by
+
+    def newest_numbers(self, topic: str, limit: int, until_seq: int | None = None) -> list[int]:
+        """The `seq` of a topic's last messages, up to that one, newest first."""
+        return self._thread.call(lambda db: tables.newest_numbers(db, topic, limit, until_seq))
+
+    def run(self, topic: str, after_seq: int, until_seq: int) -> Run | None:
+        """What is kept of a topic after a number and up to another; None if that is nothing."""
+        return self._thread.call(lambda db: tables.run(db, topic, after_seq, until_seq))
 
     def _one(self, wanted: str, values: Sequence[object], read: Callable[[rows.Row], T]) -> T | None:
         row = self._thread.call(lambda db: db.execute(wanted, values).fetchone())

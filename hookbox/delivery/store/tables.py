@@ -6,8 +6,9 @@ import sqlite3
 
 from hookbox.delivery.models import Attempt, DeliveryId, Endpoint
 from hookbox.delivery.store import rows
-from hookbox.delivery.store.base import Entry, Search
+from hookbox.delivery.store.base import Entry, Run, Search
 
+LARGEST = 2**63 - 1
 BATCH = 1000
 """Rows that one round of tidying removes at most, so that nobody waits long for it."""
 
@@ -111,3 +112,20 @@ def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
         "AND NOT EXISTS (SELECT 1 FROM fanouts f WHERE f.seq = m.seq) LIMIT ?"
     )
     return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount
+
+
+def newest_numbers(db: sqlite3.Connection, topic: str, limit: int, until_seq: int | None) -> list[int]:
+    """The `seq` of a topic's last messages, up to that one, newest first."""
+    wanted = "SELECT seq FROM messages WHERE topic = ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
+    until = LARGEST if until_seq is None else until_seq
+    return [seq for (seq,) in db.execute(wanted, (topic, until, limit))]
+
+
+def run(db: sqlite3.Connection, topic: str, after_seq: int, until_seq: int) -> Run | None:
+    """What is kept of a topic after a number and up to another; None if that is nothing."""
+    wanted = (
+        "SELECT count(*), min(offset), max(offset), min(epoch), max(epoch) FROM messages "
+        "WHERE topic = ? AND seq > ? AND seq <= ?"
+    )
+    count, first, last, epoch, other = db.execute(wanted, (topic, after_seq, until_seq)).fetchone()
+    return Run(epoch, first, last, epoch == other and last - first + 1 == count) if count else None
