@@ -28,6 +28,7 @@ from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.delivery.deliveries import Deliveries, addresses_of
 from hookbox.delivery.memory import recall
+from hookbox.delivery.past import Past
 from hookbox.delivery.tellings import Application
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
@@ -37,6 +38,7 @@ from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
+from hookbox.transports.stream import Consumer, Streams
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
@@ -170,6 +172,7 @@ class Server:
             spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
+        self.streams: Streams | None = None
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
@@ -235,6 +238,10 @@ class Server:
         site.exits = deliveries.exits
         if deliveries.tellings is not None:
             site.tellings = deliveries.tellings
+        past = Past(self.broker, deliveries.store, deliveries.numbers)
+        if self.streams is not None:
+            self.streams.end(RESTART)  # they read from a store that is closed
+        self.streams = Streams(self, past, self.clock)
 
     def delivering(self) -> Deliveries:
         """What delivers now.
@@ -321,6 +328,7 @@ class Server:
         """What has happened and how things stand, for `get_server_info`."""
         return {
             "comet_sessions": len(self.comet),
+            "streams": len(self.streams or ()),
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
@@ -382,6 +390,14 @@ class Server:
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""
         self.checked.pop(session, None)
+
+    def watch(self, consumer: Consumer) -> None:
+        """Look at the deadlines of a stream."""
+        self.checked[consumer] = None
+
+    def forget_stream(self, consumer: Consumer) -> None:
+        """A stream is over."""
+        self.checked.pop(consumer, None)
 
     def _pulse(self) -> None:
         """Look at every connection's deadlines about once a second, some at a time."""

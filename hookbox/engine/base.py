@@ -119,6 +119,13 @@ class Broker(Protocol):
             EngineError: it is not known.
         """
 
+    def epoch(self, topic: ChannelName, offset: int) -> str:
+        """In which epoch an offset of a topic counts, if it is among what is kept.
+
+        Raises:
+            EngineError: the topic is not known.
+        """
+
     def since(
         self, topic: ChannelName, seen: Position, keep: tuple[int, float], now: float
     ) -> list[Publication] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bottle
 
+from hookbox.commands.stream import leave
 from hookbox.web.api import body_limit, make_api, serves
 from hookbox.web.backlog.app import serves_backlog
 from hookbox.web.backlog.mount import backlog_of
@@ -21,6 +22,8 @@ from hookbox.web.inherited import DoorName
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.outside import Access
 from hookbox.web.pages import make_pages
+from hookbox.web.stream import StreamDoor, serves_streams
+from hookbox.web.tickets import Tickets
 
 if TYPE_CHECKING:
     from hookbox.server import Server
@@ -58,12 +61,13 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
+    streams = _make_streams(server, access)
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
     if settings.api_address is None and DoorName.API not in server.inherited:
-        return [_door(server, public, by_path(transports, pages, inside), public=True)]
+        return [_door(server, public, by_path(transports, pages, inside, streams), public=True)]
     private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
-        _door(server, public, by_path(transports, pages, None), public=True),
+        _door(server, public, by_path(transports, pages, None, streams), public=True),
         _door(server, private, by_path(None, pages, inside), public=False),
     ]
 
@@ -88,8 +92,18 @@ def beside(api: WsgiApp, backlog: WsgiApp) -> WsgiApp:
     return application
 
 
-def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
-    """One application out of several: the API and comet where they are served, else the pages."""
+def _make_streams(server: Server, access: Access) -> WsgiApp:
+    tickets = Tickets(
+        server.clock, lambda: server.settings.max_streams, lambda guest: leave(server.site, guest)
+    )
+    server.checked[tickets] = None
+    return StreamDoor(server.site, lambda: server.streams, access, tickets)
+
+
+def by_path(
+    transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None, streams: WsgiApp | None = None
+) -> WsgiApp:
+    """One application out of several: the API, comet and streams where they are served, else the pages."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -97,6 +111,8 @@ def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> 
             return api(environ, start_response)
         if transports is not None and path.startswith("/csp/"):
             return transports(environ, start_response)
+        if streams is not None and serves_streams(path):
+            return streams(environ, start_response)
         return pages(environ, start_response)
 
     return application

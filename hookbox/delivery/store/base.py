@@ -143,6 +143,22 @@ class Standing:
     bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Some messages of a topic in the store.
+
+    Args:
+        epoch: of the offsets.
+        first, last: the smallest offset and the largest.
+        consecutive: whether all between are there, in that one epoch.
+    """
+
+    epoch: str
+    first: int
+    last: int
+    consecutive: bool
+
+
 class Store(Protocol):
     """Keeps messages, deliveries, attempts and endpoints.
 
@@ -245,6 +261,12 @@ class Store(Protocol):
 
     def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
         """The last messages below a number, newest first; of all topics if `topic` is empty."""
+
+    def newest_numbers(self, topic: str, limit: int, until_seq: int | None = None) -> list[int]:
+        """The `seq` of a topic's last messages, up to that one, newest first."""
+
+    def stretch(self, topic: str, after_seq: int, until_seq: int) -> Run | None:
+        """What is kept of a topic after a number and up to another; None if that is nothing."""
 
     def delivery(self, delivery: DeliveryId) -> Delivery | None:
         """One delivery."""

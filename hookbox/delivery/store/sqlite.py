@@ -30,6 +30,7 @@ from hookbox.delivery.store.base import (
     Finished,
     Place,
     Remembered,
+    Run,
     Search,
     Standing,
 )
@@ -472,6 +473,16 @@ class SqliteStore:
     def overflow(self, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
         """Cancel some of the oldest held deliveries where there are too many, or they are too old."""
         return self._thread.call(lambda db: tables.give_up_held(db, most, before_ms, now_ms))
+
+    # what streams go by
+
+    def newest_numbers(self, topic: str, limit: int, until_seq: int | None = None) -> list[int]:
+        """The `seq` of a topic's last messages, up to that one, newest first."""
+        return self._thread.call(lambda db: tables.newest_numbers(db, topic, limit, until_seq))
+
+    def stretch(self, topic: str, after_seq: int, until_seq: int) -> Run | None:
+        """What is kept of a topic after a number and up to another; None if that is nothing."""
+        return self._thread.call(lambda db: tables.stretch(db, topic, after_seq, until_seq))
 
     def _one(self, wanted: str, values: Sequence[object], read: Callable[[rows.Row], T]) -> T | None:
         row = self._thread.call(lambda db: db.execute(wanted, values).fetchone())

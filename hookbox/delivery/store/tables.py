@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, EndpointId
 from hookbox.delivery.store import rows
-from hookbox.delivery.store.base import Entry, Search
+from hookbox.delivery.store.base import Entry, Run, Search
 
+LARGEST = 2**63 - 1
 BATCH = 1000
 """Rows that one round of tidying removes at most, so that nobody waits long for it."""
 
@@ -135,9 +136,7 @@ def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
     return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount
 
 
-def give_up_held(
-    db: sqlite3.Connection, most: int, before_ms: int, now_ms: int
-) -> dict[EndpointId, int]:
+def give_up_held(db: sqlite3.Connection, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
     """Cancel some of the oldest held deliveries of each endpoint that has too many, or too old ones."""
     found = db.execute(
         "SELECT endpoint, COUNT(*), SUM(created_ms < ?) FROM deliveries "
@@ -154,3 +153,23 @@ def give_up_held(
         if count > 0:
             gone[EndpointId(endpoint)] = db.execute(give_up, (now_ms, endpoint, count)).rowcount
     return gone
+
+
+def newest_numbers(db: sqlite3.Connection, topic: str, limit: int, until_seq: int | None) -> list[int]:
+    """The `seq` of a topic's last messages, up to that one, newest first."""
+    wanted = (
+        "SELECT seq FROM messages WHERE topic = ? AND seq <= ? AND source <> 'resend' "
+        "ORDER BY seq DESC LIMIT ?"
+    )
+    until = LARGEST if until_seq is None else until_seq
+    return [seq for (seq,) in db.execute(wanted, (topic, until, limit))]
+
+
+def stretch(db: sqlite3.Connection, topic: str, after_seq: int, until_seq: int) -> Run | None:
+    """What is kept of a topic after a number and up to another; None if that is nothing."""
+    wanted = (
+        "SELECT count(*), min(offset), max(offset), min(epoch), max(epoch) FROM messages "
+        "WHERE topic = ? AND seq > ? AND seq <= ? AND source <> 'resend'"
+    )
+    count, first, last, epoch, other = db.execute(wanted, (topic, after_seq, until_seq)).fetchone()
+    return Run(epoch, first, last, epoch == other and last - first + 1 == count) if count else None
