@@ -236,6 +236,11 @@ class Server:
         if deliveries.tellings is not None:
             site.tellings = deliveries.tellings
 
+    @property
+    def store_fault(self) -> str:
+        """Why nothing that has to be kept is accepted now; empty if it is."""
+        return self.deliveries.store.fault if self.deliveries is not None else ""
+
     def delivering(self) -> Deliveries:
         """What delivers now.
 

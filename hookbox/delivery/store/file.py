@@ -71,6 +71,14 @@ def free_bytes(path: str) -> float:
     return disk.f_bavail * disk.f_frsize
 
 
+def wal_bytes(path: str) -> int:
+    """Size of what was committed and is not yet where it belongs; a long reader elsewhere lets it grow."""
+    try:
+        return os.path.getsize(path + "-wal")
+    except OSError:
+        return 0
+
+
 def lock(path: str) -> IO[str]:
     """Hold the store for this process alone; the lock goes with the process, however it ends."""
     try:
