@@ -40,7 +40,8 @@ def _prepare(db: sqlite3.Connection, path: str, full_sync: bool) -> None:
     try:
         if db.execute("PRAGMA application_id").fetchone() != (0,) or _is_cut_off(db, path):
             _look_for_damage(db, path)
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if db.execute("PRAGMA user_version").fetchone() == (0,):
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a file that is not new it writes its header
         db.execute("PRAGMA journal_mode = WAL")
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):

@@ -95,6 +95,9 @@ class SqliteStore:
         try:
             self.epoch, self.boot = set_up(connection)
             connection.execute(IN_USE)
+        except DeliveryStoreError as error:
+            connection.close()
+            raise DeliveryStoreError(f"the store {self.path} is left as it is: {error}") from None
         except BaseException:
             connection.close()
             raise
