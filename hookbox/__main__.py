@@ -1,13 +1,16 @@
 """The one entry point of `hookbox` and `python -m hookbox`.
 
 The standard library is patched before anything else is imported, so that no module holds on to
-a socket, lock or queue that blocks. Only asking the command about itself goes without.
+a socket, lock or queue that blocks. Only asking the command about itself, and calling a server, go without.
 """
 
 import gc
 import sys
 
-if not {"-h", "--help", "--version", "--check-config"} & set(sys.argv[1:]):
+if not (
+    {"-h", "--help", "--version", "--check-config"} & set(sys.argv[1:])
+    or {"publish", "dispatch", "deliveries"} & set(sys.argv[1:2])
+):
     from gevent import events, monkey
 
     # gevent would search every installed package for plugins at each of its 25 steps, half of its time

@@ -1,6 +1,7 @@
 """The command `hookbox`: flags become settings, settings become a running server.
 
-Exit codes: 0 after an orderly end, 2 when flags or settings are wrong, 1 when the server cannot start.
+Exit codes: 0 after an orderly end, 2 when flags or settings are wrong, 1 when the server cannot start. Those
+of the commands that call a server are in `hookbox.tool.problems`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hookbox.errors import ConfigError, DeliveryStoreError
 from hookbox.flags import CommandLine, parse
 from hookbox.settings import Settings
 from hookbox.sources import Effective, Sources
+from hookbox.tool import COMMANDS as TOOLS
 
 if TYPE_CHECKING:  # at run time only what serves waits for these
     import socket
@@ -58,8 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in TOOLS:
+        from hookbox.tool.command import run  # a server does not need it
+
+        return run(words)
     try:
-        line = parse(sys.argv[1:] if argv is None else argv, COMMANDS)
+        line = parse(words, COMMANDS, TOOLS)
         if line.wishes - {"--check-config"}:
             return _print(_about_itself(line))
         sources = Sources(line.flags, dict(os.environ))

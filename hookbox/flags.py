@@ -29,8 +29,11 @@ class CommandLine:
     flags: dict[str, FlagValue]
 
 
-def parse(argv: Sequence[str], commands: Iterable[str]) -> CommandLine:
+def parse(argv: Sequence[str], commands: Iterable[str], first: Iterable[str] = ()) -> CommandLine:
     """Take a command line apart; without a command it is the first of `commands`.
+
+    Args:
+        first: commands with flags of their own, which cannot stand behind others.
 
     Raises:
         ConfigError: a flag or the command is unknown, or a flag lacks its value.
@@ -41,14 +44,16 @@ def parse(argv: Sequence[str], commands: Iterable[str]) -> CommandLine:
     for word in rest:
         if word.startswith("-"):
             raise _unknown_flag(word.partition("=")[0])
-    return CommandLine(_command(rest, tuple(commands)), wishes, values)
+    return CommandLine(_command(rest, tuple(commands), tuple(first)), wishes, values)
 
 
-def _command(words: Sequence[str], commands: Sequence[str]) -> str:
+def _command(words: Sequence[str], commands: Sequence[str], first: Sequence[str]) -> str:
     command, *more = words or commands[:1]
+    if command in first:
+        raise ConfigError(f"{command} has to come first: hookbox {command} ... (its --help lists its flags)")
     if command not in commands:
         raise ConfigError(
-            f"unknown command {command!r}{nearest(command, commands)} (hookbox --help lists all)"
+            f"unknown command {command!r}{nearest(command, [*commands, *first])} (hookbox --help lists all)"
         )
     if more:
         raise ConfigError(f"{more[0]!r} is too much after {command}; hookbox --help shows how to ask")

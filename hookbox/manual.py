@@ -27,6 +27,11 @@ your application by HTTP about everything that needs a decision.
 commands:
   serve                         run the server (the default)
   dev                           allow everything, serve a demo page
+  publish CHANNEL [PAYLOAD]     publish on a channel of a running server
+  dispatch URL...               have a running server deliver something
+  deliveries list|show|retry|replay|job
+                                look at what it owes and what became of it, and have it again
+                                (these come first and have a --help of their own)
 
 Every flag is also an environment variable and a key of the file: --admin-password,
 HOOKBOX_ADMIN_PASSWORD, admin_password. Flag beats environment beats file beats default.

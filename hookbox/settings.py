@@ -255,7 +255,9 @@ class Settings:
     disable_after: float = time(
         432_000.0, Group.DELIVERY, "time of nothing but failures after which an endpoint is disabled"
     )
-    breaker: bool = setting(True, Group.DELIVERY, "after ten failures in a row only probe a receiver")
+    breaker: str = setting(
+        "on", Group.DELIVERY, "after ten failures in a row only probe a receiver", choices=("on", "off")
+    )
     max_age: float = time(604_800.0, Group.DELIVERY, "age at which a delivery is given up in any case")
     max_hops: int = count(5, Group.DELIVERY, "servers like this one that a message may pass", low=0)
     default_signing_secret: str = setting(

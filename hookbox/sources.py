@@ -18,6 +18,8 @@ from hookbox.settings import ABOUT, KIB, Settings
 FlagValue: TypeAlias = str | bool | list[str]
 
 PREFIX: Final = "HOOKBOX_"
+SERVER_VARIABLE: Final = "HOOKBOX_SERVER"
+"""Which server the commands call that call one; no setting."""
 DEFAULT: Final = "default"
 MASK: Final = "***"
 KINDS: Final[Mapping[str, str]] = {f.name: str(f.type) for f in fields(Settings)}
@@ -234,7 +236,12 @@ def _read_environment(environ: Mapping[str, str], warnings: list[str]) -> dict[s
     found: dict[str, tuple[Any, str]] = {}
     for variable in sorted(environ):
         name, text = variable.removeprefix(PREFIX).lower(), environ[variable]
-        if not variable.startswith(PREFIX) or text == "" or _made_by_kubernetes(variable, text):
+        if (
+            variable == SERVER_VARIABLE
+            or not variable.startswith(PREFIX)
+            or text == ""
+            or _made_by_kubernetes(variable, text)
+        ):
             continue
         if name in ABOUT:
             found[name] = (_read_variable(name, text, variable), variable)

@@ -11,6 +11,7 @@ from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.content import Content, of_body, of_json
 from hookbox.delivery.intake_values import (
     LONGEST_DELAY,
+    LONGEST_VALUE,
     MOST_TARGETS,
     as_text,
     read_count,
@@ -60,13 +61,14 @@ def read_batch(request: Request) -> Dispatch:
     if not to and not topic:
         raise BadRequest(400, NO_DESTINATION)
     retry = None if given.get("retry") is None else read_retry("retry", given["retry"])
+    key = key_of(request, _string(given, "id") if "id" in given else None)
     return Dispatch(
         _batch_content(given),
         tuple(_target(request, index, item, retry) for index, item in enumerate(to)),
         topic,
         Target(headers=checked_headers(request, ()), retry=retry),
-        key=key_of(request, _string(given, "id") if "id" in given else None),
-        fingerprint=fingerprint_of(request, []),
+        key=key,
+        fingerprint=fingerprint_of(BATCH, request.body) if key else "",
         type=read_type(_string(given, "type")),
         delay=read_number("delay", given.get("delay", 0), 0, LONGEST_DELAY),
         ttl=None if given.get("ttl") is None else read_number("ttl", given["ttl"], 0, LONGEST_DELAY),
@@ -125,4 +127,8 @@ def _string(given: Mapping[str, JSON], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRequest(400, f"{name} has to be a string")
+    if name in CONTENT:
+        return value
+    if len(value) > LONGEST_VALUE:
+        raise BadRequest(400, f"{name} has more than {LONGEST_VALUE} characters")
     return as_text(name, value)

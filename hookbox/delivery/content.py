@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 
@@ -13,6 +14,13 @@ JSON_TYPE = "application/json"
 MOST_SHOWN = 64 * 1024
 """Bytes of a body that is neither text nor JSON nor a form, beyond which browsers see only its size."""
 DEEPEST = 32
+
+_is_charset = re.compile(
+    r"(us-)?ascii|latin-?1|utf[-_]?(8|16|32)([-_]?[bl]e)?"
+    r"|(iso-8859|iso-2022|cp|windows|koi8|gb|big5|euc|shift)[-_a-z0-9]*",
+    re.IGNORECASE,
+).fullmatch
+"""Python knows other names, too, of what is no charset and may take minutes to decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ def of_body(content_type: str, body: bytes) -> Content:
 def _shown(name: str, charset: str, content_type: str, body: bytes) -> JSON:
     if name.startswith("text/"):
         try:
-            return body.decode(charset)
+            return body.decode(charset if _is_charset(charset) else "utf-8")
         except (LookupError, UnicodeDecodeError):
             return body.decode("utf-8", "replace")
     if len(body) > MOST_SHOWN:

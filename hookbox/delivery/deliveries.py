@@ -131,7 +131,7 @@ def rules_from(settings: Settings) -> WorkerRules:
         connect_timeout=settings.connect_timeout,
         max_age=settings.max_age,
         disable_after=settings.disable_after,
-        breaker=FAILURES_BEFORE_PROBING if settings.breaker else 0,
+        breaker=FAILURES_BEFORE_PROBING if settings.breaker == "on" else 0,
         errback_url=settings.errback_url,
         errback_secret=settings.errback_secret,
         default_secret=settings.default_signing_secret,

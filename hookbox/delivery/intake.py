@@ -106,8 +106,8 @@ class Controls:
         return None if value is None else read_number(name, value, low, high)
 
     def canonical(self) -> list[tuple[str, list[str]]]:
-        """What makes a request the same as another one."""
-        return sorted((name, values) for name, values in self._values.items() if name != "_token")
+        """What makes a request the same as another one: all but who asks, and the key itself."""
+        return sorted(item for item in self._values.items() if item[0] not in ("_token", "_id"))
 
 
 def read_dispatch(request: Request) -> Dispatch:
@@ -144,6 +144,8 @@ def _form(request: Request, body: list[Field], *, multipart: bool) -> Dispatch:
         content = _json_content(payload)
     elif multipart:
         content = of_form(rest, *write_multipart(rest))
+        usual = Content(MULTIPART, write_multipart(rest, "usual")[1], "")
+        return _finish(request, controls, content, same=usual)
     else:
         content = of_form(rest, URL_ENCODED, write_url_encoded(rest))
     return _finish(request, controls, content)
@@ -204,8 +206,18 @@ def _with_body(request: Request, controls: Controls) -> Dispatch:
 
 
 def _finish(
-    request: Request, controls: Controls, content: Content, encoding: tuple[tuple[str, str], ...] = ()
+    request: Request,
+    controls: Controls,
+    content: Content,
+    encoding: tuple[tuple[str, str], ...] = (),
+    same: Content | None = None,
 ) -> Dispatch:
+    """What is dispatched.
+
+    Args:
+        encoding: of the content, as a header; none for none.
+        same: the content as it is each time the same is sent, where `content` has something of its own.
+    """
     urls, topic = controls.all("_url"), controls.text("_topic")
     if not urls and not topic:
         raise BadRequest(400, NO_DESTINATION)
@@ -219,14 +231,16 @@ def _finish(
         timeout=controls.number("_timeout", 1, 60),
         tag=read_count("_tag", controls.text("_tag"), 128),
     )
+    key, same = key_of(request, controls.one("_id")), same or content
+    fingerprint = fingerprint_of(same.content_type, same.body, controls.canonical()) if key else ""
     return Dispatch(
         content,
         tuple(replace(wishes, url=url) for url in urls),
         topic,
         replace(wishes, secrets=()),
         token=controls.text("_token"),
-        key=key_of(request, controls.one("_id")),
-        fingerprint=fingerprint_of(request, controls.canonical()),
+        key=key,
+        fingerprint=fingerprint,
         type=read_type(controls.text("_type")),
         delay=controls.number("_delay", 0, LONGEST_DELAY) or 0.0,
         ttl=controls.number("_ttl", 0, LONGEST_DELAY),

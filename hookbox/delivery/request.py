@@ -13,6 +13,7 @@ from hookbox.errors import BadRequest
 
 NO_DESTINATION = "400 No destination URL"
 MOST_HEADERS = 32
+LONGEST_COUNT = 9
 TRACE = ("traceparent", "tracestate")
 
 
@@ -128,10 +129,15 @@ def key_of(request: Request, given: str | None) -> str:
 def hops_of(request: Request) -> int:
     """How many servers like this one a request has been through."""
     value = next((value for name, value in request.headers if name == "hookbox-hops"), "")
-    return int(value) if value.isascii() and value.isdecimal() and len(value) < 6 else 0
+    return int(value.lstrip("0")[:LONGEST_COUNT] or 0) if value.isascii() and value.isdecimal() else 0
 
 
-def fingerprint_of(request: Request, controls: object) -> str:
-    """The same for the same request; control values are given apart, as tokens do not count."""
-    about = json.dumps([request.content_type, controls]).encode()
-    return hashlib.sha256(b"%d:%b%b" % (len(about), about, request.body)).hexdigest()
+def fingerprint_of(content_type: str, body: bytes, controls: object = None) -> str:
+    """The same for the same request.
+
+    Args:
+        content_type, body: without what differs each time the same is sent, and without control values.
+        controls: those, but for who asks and under which key.
+    """
+    about = json.dumps([content_type, controls]).encode()
+    return hashlib.sha256(b"%d:%b%b" % (len(about), about, body)).hexdigest()

@@ -1,5 +1,6 @@
 """What Hookbox is tested with, offered to authors of applications: a Hookbox on a free port, a scripted
-application, a client that speaks the protocol, and a proxy that does what networks do.
+application, a receiver of deliveries, a client that speaks the protocol, and a proxy that does what
+networks do.
 
 Everything here is real: a server process, sockets, HTTP. Nothing is patched, so it works in any test suite.
 Every wait has a deadline, `DEADLINE` seconds; HOOKBOX_TEST_DEADLINE changes it for slow machines.
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from hookbox.testing.app import Asked, ScriptedApp
     from hookbox.testing.client import Client, Frame
     from hookbox.testing.deadline import DEADLINE
+    from hookbox.testing.listener import Received
     from hookbox.testing.process import ApiRefused, HookboxProcess
     from hookbox.testing.proxy import FaultProxy, Way
+    from hookbox.testing.receiver import Receiver
     from hookbox.testing.reply import Reply
 
 _HOMES = {
@@ -27,6 +30,8 @@ _HOMES = {
     "FaultProxy": "proxy",
     "Frame": "client",
     "HookboxProcess": "process",
+    "Received": "listener",
+    "Receiver": "receiver",
     "Reply": "reply",
     "ScriptedApp": "app",
     "Way": "proxy",
@@ -40,6 +45,8 @@ __all__ = [
     "FaultProxy",
     "Frame",
     "HookboxProcess",
+    "Received",
+    "Receiver",
     "Reply",
     "ScriptedApp",
     "Way",

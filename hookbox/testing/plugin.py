@@ -1,4 +1,5 @@
-"""Fixtures for pytest, which finds this module by itself: `hookbox`, `hookbox_app` and `hookbox_server`.
+"""Fixtures for pytest, which finds this module by itself: `hookbox`, `hookbox_app`, `hookbox_receiver` and
+`hookbox_server`.
 
 Importing it imports nothing else of Hookbox, so a test run that does not use it does not pay for it.
 """
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from hookbox.testing import HookboxProcess, ScriptedApp
+    from hookbox.testing import HookboxProcess, Receiver, ScriptedApp
 
 
 @pytest.fixture
@@ -22,6 +23,15 @@ def hookbox_app() -> Iterator[ScriptedApp]:
     app = ScriptedApp()
     yield app
     app.stop()
+
+
+@pytest.fixture
+def hookbox_receiver() -> Iterator[Receiver]:
+    """A destination for dispatches that answers as the test says; until then, with 200."""
+    from hookbox.testing import Receiver
+
+    with Receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture

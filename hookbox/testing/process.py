@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hookbox.core.values import JSONObject
+from hookbox.core.values import JSON, JSONObject
 from hookbox.testing.app import ScriptedApp
 from hookbox.testing.deadline import DEADLINE
 
@@ -133,6 +133,27 @@ class HookboxProcess:
             raise ApiRefused(result)
         assert isinstance(result, dict)
         return result
+
+    def dispatch(self, *urls: str, **members: JSON) -> JSONObject:
+        """Dispatch to URLs; returns what was accepted: `message_id`, `deliveries`, `topic` ...
+
+        Args:
+            members: of a batch, e.g. `json={"id": 1}`, `topic="news"`, `delay=2`.
+
+        Raises:
+            urllib.error.HTTPError: it was not accepted.
+        """
+        members.setdefault("to", [{"url": url} for url in urls])
+        headers = {
+            "Content-Type": "application/vnd.hookbox.dispatch+json",
+            "Accept": "application/json",
+            "Authorization": f"Bearer {self.TOKEN}",
+        }
+        request = urllib.request.Request(f"{self.url}/dispatch", json.dumps(members).encode(), headers)
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            accepted = json.load(answer)
+        assert isinstance(accepted, dict)
+        return accepted
 
     # clients of it
 

@@ -10,7 +10,7 @@ from hookbox.web.caller import BadToken, Caller, Callers
 from hookbox.web.lean import Environ
 
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="hookbox"'),)
-LOOPBACK = ("127.", "::1", "::ffff:127.")
+LOOPBACK = ("127.", "::ffff:127.")
 
 
 class Access:
@@ -77,4 +77,4 @@ class Access:
 def _is_local(environ: Environ) -> bool:
     """Whether a request comes from this machine, and not through a proxy that says so."""
     peer: str = environ.get("hookbox.direct_peer", "")
-    return peer.startswith(LOOPBACK)
+    return peer == "::1" or peer.startswith(LOOPBACK)

@@ -28,8 +28,9 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _BAD_BYTE: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r[^\n]")
 
 _VERSIONS: Final = {b"HTTP/1.1": "HTTP/1.1", b"HTTP/1.0": "HTTP/1.0"}
-_BETWEEN = {"HTTP_COOKIE": "; ", "HTTP_HOOKBOX_URL": "\n", "HTTP_HOOKBOX_HEADER": "\n"}
-"""What stands between the values of a header that was repeated, where a comma may be part of a value."""
+_BETWEEN = {"HTTP_COOKIE": "; "}
+_OURS = "HTTP_HOOKBOX_"
+"""Headers whose values may have commas of their own: where one is repeated, line feeds stand between them."""
 
 _ONCE: Final = frozenset(
     ("HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_TRANSFER_ENCODING", "HTTP_AUTHORIZATION")
@@ -242,7 +243,8 @@ def _read_headers(lines: list[bytes]) -> dict[str, str]:
 def _join(key: str, first: str, second: str) -> str:
     if key in _ONCE:
         raise BadRequest(400, "header given twice")
-    return f"{first}{_BETWEEN.get(key, ',')}{second}"
+    between = "\n" if key.startswith(_OURS) else _BETWEEN.get(key, ",")
+    return f"{first}{between}{second}"
 
 
 def _learn_key(name: bytes) -> str:

@@ -156,8 +156,8 @@ def test_F4_garbage_is_a_denial_and_one_warning_that_does_not_quote_it(patient, 
     client.expect("ERROR", code="app_unavailable")
     patient.app.forget()
     client.connect("ann")
-    lines = [line for line in patient.log[seen:].splitlines() if " WARNING " in line]
-    assert len(lines) == 1, lines
+    warnings = eventually(lambda: [line for line in patient.log[seen:].splitlines() if " WARNING " in line])
+    assert len(warnings) == 1, warnings
     assert CANARY not in patient.log
 
 

@@ -1,0 +1,11 @@
+"""The commands that call a running server: `hookbox publish`, `hookbox dispatch`, `hookbox deliveries`.
+
+Nothing here is imported by the server, and nothing here patches anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMMANDS: Final = ("publish", "dispatch", "deliveries")
+"""Their names."""
