@@ -6,7 +6,7 @@ AUTOBAHN := .venv-autobahn
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check bench capacity storm autobahn fuzz client manual wheel browser clean
+.PHONY: help run test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -38,6 +38,9 @@ autobahn: $(VENV)/installed-test $(AUTOBAHN)/ported ## judge the WebSocket frame
 
 fuzz: $(VENV)/installed-test ## throw mutated input at every parser and at a server (COUNT=200000 SEED=1)
 	$(BIN)/python tests/fuzz/fuzz.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+
+crash: $(VENV)/installed-test ## kill -9 while messages are accepted and delivered: 20 rounds, or make crash ROUNDS=2 COUNT=500
+	$(BIN)/python tests/crash.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 client: ## make the minified browser client from its source
 	sh hookbox/js/build.sh

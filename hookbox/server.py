@@ -243,6 +243,11 @@ class Server:
             self.streams.end(RESTART)  # they read from a store that is closed
         self.streams = Streams(self, past, self.clock)
 
+    @property
+    def store_fault(self) -> str:
+        """Why nothing that has to be kept is accepted now; empty if it is."""
+        return self.deliveries.store.fault if self.deliveries is not None else ""
+
     def delivering(self) -> Deliveries:
         """What delivers now.
 

@@ -16,11 +16,12 @@ from hookbox.delivery.ledger import Ledger, Stopped, Wait
 from hookbox.delivery.models import EndpointId
 from hookbox.delivery.store.base import Entry, Store
 from hookbox.delivery.terms import HOUR, Terms
+from hookbox.errors import DeliveryStoreError
 
 logger = logging.getLogger(__name__)
 
-LOOK: Final = 60.0
-"""Seconds between two looks at whether space is short."""
+LOOK: Final = 15.0
+"""Seconds between two looks at whether space is short, or there is any again."""
 EVERY: Final = HOUR
 """Seconds between two removals of what is old, if space is not short."""
 HELD_FOR: Final = 30 * 24 * HOUR
@@ -80,6 +81,8 @@ class Upkeep:
             pass
 
     def _look(self) -> None:
+        if self._store.fault:
+            self._look_whether_it_works()
         now = self._clock.monotonic()
         due = now >= self._next_at
         if due or self._held:
@@ -89,6 +92,14 @@ class Upkeep:
             self._remove()
         if due:
             self._next_at = now + EVERY
+
+    def _look_whether_it_works(self) -> None:
+        try:
+            self._store.probe()
+        except DeliveryStoreError as error:
+            logger.debug("nothing is accepted: %s", error)
+        else:
+            logger.warning("the store accepts again")
 
     def _remove(self) -> None:
         total = gone = self._ledger.patiently(self._remove_some)

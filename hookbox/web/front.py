@@ -58,7 +58,7 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     access = Access(lambda: server.settings, callers)
     add_dispatch(api, Dispatching(server.site, server.delivering, access))
     inside = beside(api, backlog_of(server.delivering, lambda: server.settings, access))
-    pages = make_pages(server.site)
+    pages = make_pages(server.site, lack=lambda: "degraded" if server.store_fault else "")
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     streams = _make_streams(server, access)

@@ -76,6 +76,7 @@ def make_pages(
     *,
     parts: Callable[[Site], Iterable[Part]] = own_parts,
     fault: Callable[[], str] = str,
+    lack: Callable[[], str] = str,
     folder: Path = CLIENT_FOLDER,
 ) -> LeanBottle:
     """The pages as a WSGI application.
@@ -84,13 +85,14 @@ def make_pages(
         site: whose state is told.
         parts: what the front page lists.
         fault: why this server should be given no work, in one word; empty if it should.
+        lack: what does not work now although the rest does, in one word; empty for nothing.
         folder: where the browser client's files are; they are read once.
     """
     app = LeanBottle(_excuse)
 
     def ready(environ: Environ) -> Answer:
         word = "draining" if site.draining else fault()
-        return _word(503 if word else 200, word or "ready")
+        return _word(503 if word else 200, word or lack() or "ready")
 
     app.serve("/", ["GET"], lambda environ: _page(parts(site)))
     app.serve("/healthz", ["GET"], lambda environ: _word(200, "ok"))

@@ -135,12 +135,14 @@ class Standing:
     Args:
         states: deliveries in each state.
         oldest_due_ms: of those scheduled; None if there is none.
-        bytes: size of the files.
+        bytes: of the file that hold something.
+        wal_bytes: size of the write-ahead log.
     """
 
     states: dict[State, int] = field(default_factory=dict)
     oldest_due_ms: int | None = None
     bytes: int = 0
+    wal_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,17 @@ class Store(Protocol):
 
     boot: int
     """Number of this start, from 1."""
+
+    @property
+    def fault(self) -> str:
+        """Why nothing is accepted now, as far as is known; empty if it is. Does not block."""
+
+    def probe(self) -> None:
+        """Find out whether something could be accepted now.
+
+        Raises:
+            QueueFull: there is no space.
+        """
 
     # accepting
 

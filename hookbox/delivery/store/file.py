@@ -40,7 +40,8 @@ def _prepare(db: sqlite3.Connection, path: str, full_sync: bool) -> None:
     try:
         if db.execute("PRAGMA application_id").fetchone() != (0,) or _is_cut_off(db, path):
             _look_for_damage(db, path)
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if db.execute("PRAGMA user_version").fetchone() == (0,):
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a file that is not new it writes its header
         db.execute("PRAGMA journal_mode = WAL")
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
@@ -69,6 +70,14 @@ def free_bytes(path: str) -> float:
         return float("inf")
     disk = os.statvfs(os.path.dirname(path) or ".")
     return disk.f_bavail * disk.f_frsize
+
+
+def wal_bytes(path: str) -> int:
+    """Size of what was committed and is not yet where it belongs; a long reader elsewhere lets it grow."""
+    try:
+        return os.path.getsize(path + "-wal")
+    except OSError:
+        return 0
 
 
 def lock(path: str) -> IO[str]:

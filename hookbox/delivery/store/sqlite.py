@@ -34,7 +34,7 @@ from hookbox.delivery.store.base import (
     Search,
     Standing,
 )
-from hookbox.delivery.store.file import CLEAN, IN_USE, connect, free_bytes, lock
+from hookbox.delivery.store.file import CLEAN, IN_USE, connect, free_bytes, lock, wal_bytes
 from hookbox.delivery.store.schema import set_up
 from hookbox.delivery.store.thread import StoreThread
 from hookbox.errors import DeliveryStoreError, QueueFull
@@ -80,6 +80,7 @@ class SqliteStore:
         self.limits = limits or Limits()
         """May be replaced; how commits are synced is settled when the file is opened."""
         self._unfinished: int | None = None
+        self._full = ""
         self._lock = lock(path) if path != ":memory:" else None
         try:
             self._thread = StoreThread(self._open)
@@ -95,6 +96,9 @@ class SqliteStore:
         try:
             self.epoch, self.boot = set_up(connection)
             connection.execute(IN_USE)
+        except DeliveryStoreError as error:
+            connection.close()
+            raise DeliveryStoreError(f"the store {self.path} is left as it is: {error}") from None
         except BaseException:
             connection.close()
             raise
@@ -109,6 +113,24 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def fault(self) -> str:
+        """Why nothing is accepted now, as far as is known; empty if it is."""
+        return self._thread.fault or self._full
+
+    def probe(self) -> None:
+        """Find out whether something could be accepted now.
+
+        Raises:
+            QueueFull: there is no space.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE meta SET value = value WHERE key = 'boot'")
+            self._require_space(db)
+
+        self._thread.call(work)
 
     # accepting
 
@@ -167,12 +189,14 @@ class SqliteStore:
             raise
 
     def _require_space(self, db: sqlite3.Connection) -> None:
-        used = tables.used_bytes(db)
+        used, left = tables.used_bytes(db), free_bytes(self.path)
+        self._full = ""
         if used > self.limits.bytes:
-            raise QueueFull(f"the store has {used} bytes, {self.limits.bytes} may be (max_store)")
-        left = free_bytes(self.path)
-        if left < self.limits.free:
-            raise QueueFull(f"the disk has {left} bytes left, {self.limits.free} have to be")
+            self._full = f"the store has {used} bytes, {self.limits.bytes} may be (max_store)"
+        elif left < self.limits.free:
+            self._full = f"the disk has {left} bytes left, {self.limits.free} have to be"
+        if self._full:
+            raise QueueFull(self._full)
 
     def tell(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Keep what is owed in any case; returns the deliveries that may begin."""
@@ -370,9 +394,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> Standing:
             states = dict(db.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state"))
             oldest = db.execute("SELECT MIN(due_ms) FROM deliveries WHERE state = 'scheduled'").fetchone()[0]
-            return Standing(
-                {State(name): count for name, count in states.items()}, oldest, tables.used_bytes(db)
-            )
+            counts = {State(name): count for name, count in states.items()}
+            return Standing(counts, oldest, tables.used_bytes(db), wal_bytes(self.path))
 
         return self._thread.call(work)
 

@@ -24,8 +24,18 @@ from hookbox.errors import DeliveryStoreError, QueueFull
 GROUP_CALLS = 50
 GROUP_SECONDS = 0.005
 NO_SPACE = {"SQLITE_FULL", "SQLITE_READONLY"}
+NOT_NOW = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""What is wrong with the file, not with what was asked."""
 
 T = TypeVar("T")
+
+
+class CannotWrite(DeliveryStoreError):
+    """The database does not work now."""
+
+
+class NoSpace(CannotWrite, QueueFull):
+    """There is no space for it, or the disk fails."""
 
 
 class Call(Generic[T]):
@@ -71,6 +81,8 @@ class StoreThread:
     def __init__(self, open: Callable[[], sqlite3.Connection]) -> None:
         self.groups = 0
         """Transactions committed so far."""
+        self.fault = ""
+        """Why nothing could be written the last time; empty if it could."""
         self._queue: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._done: deque[Call[Any]] = deque()
         self._bell = get_hub().loop.async_()
@@ -171,17 +183,36 @@ class StoreThread:
         return group, True
 
     def _run(self, connection: sqlite3.Connection, group: list[Call[Any]]) -> None:
+        changes = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             for call in group:
                 _run_one(connection, call)
             connection.execute("COMMIT")
             self.groups += 1
+            if connection.total_changes > changes:
+                self.fault = ""
         except BaseException as error:  # raised again by each of those who wait; the thread goes on
             failed = _translated(error)
+            if _is_busy(error):
+                self._gather_late(group)
             for call in group:
                 call.error = call.error or failed
             _roll_back(connection)
+        for call in group:
+            if isinstance(call.error, CannotWrite):
+                self.fault = str(call.error)
+
+    def _gather_late(self, group: list[Call[Any]]) -> None:
+        """What came while another process held the database is not to wait as long once more."""
+        late: list[Call[Any]] = []
+        while not self._queue.empty():
+            call = self._queue.get()
+            if call is None:
+                self._queue.put(None)  # nothing comes after it
+                break
+            late.append(call)
+        group += late
 
     def _tell(self, calls: list[Call[Any]]) -> None:
         self._done.extend(calls)
@@ -216,5 +247,10 @@ def _translated(error: BaseException) -> BaseException:
         return error
     name = cast(str, getattr(error, "sqlite_errorname", None) or type(error).__name__)
     if name in NO_SPACE or name.startswith("SQLITE_IOERR"):
-        return QueueFull(f"the store cannot be written: {error} ({name})")
-    return DeliveryStoreError(f"the store failed: {error} ({name})")
+        return NoSpace(f"the store cannot be written: {error} ({name})")
+    kind = CannotWrite if name.startswith(NOT_NOW) else DeliveryStoreError
+    return kind(f"the store failed: {error} ({name})")
+
+
+def _is_busy(error: BaseException) -> bool:
+    return str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY")

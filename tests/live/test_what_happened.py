@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -37,7 +38,7 @@ def told(app, name):
 
 def owed(tmp_path):
     """What a store still has to do."""
-    with sqlite3.connect(tmp_path / "hookbox.db") as db:
+    with closing(sqlite3.connect(tmp_path / "hookbox.db")) as db:
         return db.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state").fetchall()
 
 
