@@ -188,13 +188,6 @@ def test_what_belonged_to_a_deleted_endpoint_is_not_sent_again_without_it(room):
     assert room.call("POST", f"/messages/{name}/resend").status == 409
 
 
-def test_what_the_application_was_told_in_order_is_not_sent_again(room):
-    name = room.post.accepted()
-    room.post.store.run(lambda db: db.execute("UPDATE deliveries SET ordering = 'ann' WHERE id = ?", (name,)))
-    (message,) = ids(room.get("/messages")["messages"])
-    assert room.call("POST", f"/messages/{message}/resend").json["error"] == "no_destination"
-
-
 def test_G01_where_deliveries_may_not_go_is_403_and_what_is_no_url_400(room):
     room.post.accepted()
     (name,) = ids(room.get("/messages")["messages"])

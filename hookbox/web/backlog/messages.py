@@ -140,9 +140,8 @@ def _goals(office: Office, asked: Asked, message: Message) -> list[Goal]:
 
 
 def _still_there(office: Office, goal: Goal, before: Delivery) -> bool:
-    """Whether something can go there again; what the application was told about its users cannot."""
     if goal.endpoint is None:
-        return before.reason != "endpoint deleted" and not before.order
+        return before.reason != "endpoint deleted"
     return office.worker.endpoint(goal.endpoint) is not None
 
 
