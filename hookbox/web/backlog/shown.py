@@ -10,7 +10,8 @@ from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.models import Attempt, Endpoint, Message, Wishes
 from hookbox.delivery.notices import iso, masked
 from hookbox.delivery.outcome import MASKED, SECRET
-from hookbox.delivery.store.backlog import Headline, Job, Listed
+from hookbox.delivery.store.backlog import Job
+from hookbox.delivery.store.looking import Headline, Listed
 from hookbox.webhooks.signing import Secret
 
 MASKED_SECRET: Final = f"whsec_{MASKED}"
