@@ -166,7 +166,10 @@ class Attempts:
     def _too_late(self, begun: Begun) -> Written:
         """What is owed to a subscription ends with its lease; anything else has failed too often by then."""
         endpoint = self._terms.endpoint(begun.delivery)
-        over = endpoint is not None and endpoint.is_subscription and endpoint.lease_until_ms <= self._now_ms()
+        if endpoint is None:
+            over = begun.delivery.endpoint is not None  # it ends at this moment
+        else:
+            over = endpoint.is_subscription and endpoint.lease_until_ms <= self._now_ms()
         return self.end(begun, State.CANCELLED if over else State.DEAD, "expired")
 
     def interrupt(self) -> None:
