@@ -222,7 +222,7 @@ class Attempts:
         changed = False
         dropped = before.endpoint if subscription and judgement.outcome == "gone" else None
         if dropped is not None:
-            self._terms.endpoints.pop(dropped, None)  # nobody writes it down again
+            self._terms.forget(dropped)  # nobody writes it down again
         elif endpoint is not None:
             stands = self._standing(endpoint, before.id, judgement, now_ms, pause)
             changed = stands != endpoint

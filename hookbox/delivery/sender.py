@@ -109,7 +109,10 @@ class ShortReader(AnswerReader):
             BadAnswer: malformed.
         """
         super().feed(data)
-        if not self.done and self.status >= 200 and len(self._body) + len(self._data) > self._most:
+        if self.done and len(self.body) > self._most:
+            self.body = self.body[: self._most]
+            self.truncated = True
+        elif not self.done and self.status >= 200 and len(self._body) + len(self._data) > self._most:
             self.cut()
 
     def cut(self) -> None:

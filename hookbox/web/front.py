@@ -17,15 +17,21 @@ from hookbox.web.demo import DemoApplication, add_demo
 from hookbox.web.dispatch import Dispatching, add_dispatch, serves_dispatch
 from hookbox.web.handover import Listening, Predecessor, address_wanted
 from hookbox.web.http import HttpServer, Visit, WsgiApp
+from hookbox.web.hub import PATH as HUB
+from hookbox.web.hub import SHARED_PATHS, HubDoor, add_hub
 from hookbox.web.inherited import DoorName
+from hookbox.web.lean import LeanBottle
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.outside import Access
-from hookbox.web.pages import make_pages
+from hookbox.web.pages import excuse, make_pages
+from hookbox.web.topic import FOLDER as TOPICS
+from hookbox.web.topic import TopicDoor, add_topics
 
 if TYPE_CHECKING:
     from hookbox.server import Server
     from hookbox.settings import Settings
 
+HUB_PATHS = (HUB, *SHARED_PATHS)
 access_log = logging.getLogger("hookbox.access")
 
 
@@ -51,20 +57,25 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
             server.clock.monotonic(),
         )
     )
-    api = make_api(server.site, apply_settings=server.change, callers=callers)
     access = Access(lambda: server.settings, callers)
+    hub = HubDoor(server.site, server.hubbing, server.delivering, access)
+    api = make_api(server.site, apply_settings=server.change, callers=callers, hub=hub.for_api)
+    open_to_all = LeanBottle(excuse)
+    add_topics(open_to_all, TopicDoor(server.site, server.delivering, access))
     add_dispatch(api, Dispatching(server.site, server.delivering, access))
     inside = beside(api, backlog_of(server.delivering, lambda: server.settings, access))
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
-    if settings.api_address is None and DoorName.API not in server.inherited:
-        return [_door(server, public, by_path(transports, pages, inside), public=True)]
+    apart = settings.api_address is not None or DoorName.API in server.inherited
+    add_hub(open_to_all, hub, shared=apart)
+    if not apart:
+        return [_door(server, public, by_path(transports, pages, inside, open_to_all), public=True)]
     private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
-        _door(server, public, by_path(transports, pages, None), public=True),
-        _door(server, private, by_path(None, pages, inside), public=False),
+        _door(server, public, by_path(transports, pages, None, open_to_all), public=True),
+        _door(server, private, by_path(None, pages, inside, None), public=False),
     ]
 
 
@@ -88,8 +99,10 @@ def beside(api: WsgiApp, backlog: WsgiApp) -> WsgiApp:
     return application
 
 
-def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
-    """One application out of several: the API and comet where they are served, else the pages."""
+def by_path(
+    transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None, open_to_all: WsgiApp | None
+) -> WsgiApp:
+    """One application out of several: the API, comet and the hub where they are served, else the pages."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -97,6 +110,8 @@ def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> 
             return api(environ, start_response)
         if transports is not None and path.startswith("/csp/"):
             return transports(environ, start_response)
+        if open_to_all is not None and (path in HUB_PATHS or path.startswith(TOPICS)):
+            return open_to_all(environ, start_response)
         return pages(environ, start_response)
 
     return application
@@ -120,7 +135,7 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
 
 def limit_of(settings: Settings, path: str) -> int:
     """Bytes that the body of a request to a path may have."""
-    if serves_dispatch(path) or serves_backlog(path):
+    if serves_dispatch(path) or serves_backlog(path) or path == HUB:
         return settings.api_body
     return body_limit(settings, path) or settings.client_body
 

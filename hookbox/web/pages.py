@@ -86,7 +86,7 @@ def make_pages(
         fault: why this server should be given no work, in one word; empty if it should.
         folder: where the browser client's files are; they are read once.
     """
-    app = LeanBottle(_excuse)
+    app = LeanBottle(excuse)
 
     def ready(environ: Environ) -> Answer:
         word = "draining" if site.draining else fault()
@@ -148,7 +148,8 @@ def _whole(status: int, text: str, headers: Headers) -> Answer:
     return Answer(STATUS_LINES[status], [*headers, ("Content-Length", str(len(body)))], body)
 
 
-def _excuse(environ: Environ, status: int, allow: str) -> Answer:
+def excuse(environ: Environ, status: int, allow: str) -> Answer:
+    """The answer where no handler answers, in words."""
     words = {404: "not found", 405: "method not allowed", 500: "internal error"}
     extra: Headers = [("Allow", allow)] if allow else []
     return _whole(status, words.get(status, "bad request") + "\n", [*WORD_HEADERS, *extra])

@@ -124,10 +124,7 @@ class Verifier:
                 return
             lease = min(verification.lease, answer.lease or verification.lease)
             verification = replace(verification, lease=lease, allowed=True)
-        tries = verification.tries + 1
-        gap = GAPS[min(verification.tries, len(GAPS) - 1)]
-        due_ms = self._now_ms() + round(gap * 1000)
-        verification = replace(verification, tries=tries, due_ms=due_ms)
+        verification = replace(verification, tries=verification.tries + 1)
         self._records.keep(verification)
         self._judge(verification, *self._challenge(verification))
 
