@@ -301,9 +301,7 @@ class Attempts:
         def write() -> Written:
             entries = self._ledger.entries(ended.notices, self._now_ms())
             endpoint = self._terms.endpoint(ended.delivery) if ended.endpoint else None
-            finished = Finished(
-                ended.delivery, ended.attempt, entries, endpoint, ended.forget, ended.dropped
-            )
+            finished = Finished(ended.delivery, ended.attempt, entries, endpoint, ended.forget, ended.dropped)
             return Written(finished, self._store.finish(finished))
 
         written = self._ledger.patiently(write)

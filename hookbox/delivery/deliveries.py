@@ -14,8 +14,8 @@ from hookbox.delivery.egress import Mode, Policy, Rule
 from hookbox.delivery.exits import Exits
 from hookbox.delivery.hub.distribution import Distribution
 from hookbox.delivery.hub.values import HubRules
-from hookbox.delivery.notices import Told
 from hookbox.delivery.jobs import Jobs
+from hookbox.delivery.notices import Told
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender

@@ -148,9 +148,7 @@ def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
     return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount
 
 
-def give_up_held(
-    db: sqlite3.Connection, most: int, before_ms: int, now_ms: int
-) -> dict[EndpointId, int]:
+def give_up_held(db: sqlite3.Connection, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
     """Cancel some of the oldest held deliveries of each endpoint that has too many, or too old ones."""
     found = db.execute(
         "SELECT endpoint, COUNT(*), SUM(created_ms < ?) FROM deliveries "
