@@ -63,7 +63,12 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     open_to_all = LeanBottle(excuse)
     add_topics(open_to_all, TopicDoor(server.site, server.delivering, access))
     add_dispatch(api, Dispatching(server.site, server.delivering, access))
-    inside = beside(api, backlog_of(server.delivering, lambda: server.settings, access))
+    inside = beside(api, backlog_of(
+        server.delivering,
+        lambda: server.settings,
+        access,
+        lambda subscription: server.hubbing().end(subscription.id),
+    ))
     pages = make_pages(server.site)
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)

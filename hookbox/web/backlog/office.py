@@ -54,7 +54,7 @@ class Office:
     jobs: Jobs
     clock: Clock
     policy: Callable[[], Policy]
-    unsubscribe: Callable[[Endpoint], None] | None = None
+    unsubscribe: Callable[[Endpoint], object] | None = None
 
     def now_ms(self) -> int:
         """Now."""
