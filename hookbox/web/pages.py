@@ -66,6 +66,7 @@ def own_parts(site: Site) -> list[Part]:
     return [
         Part("WebSocket", True),
         Part("HTTP API", has_token, "web/"),
+        Part("WebSub hub", site.settings.hub != "off", "hub"),
         Part("Browser client", True, "static/hookbox.js"),
         Part("Health", True, "healthz"),
     ]
