@@ -88,7 +88,7 @@ class Parameters:
         for item in self._fields:
             assert isinstance(item.value, str)
             if item.name.startswith("hub.") and len(item.value.encode("utf-8", "replace")) > LONGEST_VALUE:
-                raise BadRequest(400, f"{item.name} has more than {LONGEST_VALUE} bytes")
+                raise BadRequest(400, f"a parameter of the hub has more than {LONGEST_VALUE} bytes")
 
     def all(self, *names: str) -> list[str]:
         """The values of these names, in order, each once.
