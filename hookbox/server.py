@@ -19,6 +19,7 @@ from gevent.pool import Group
 from hookbox import __version__
 from hookbox.clock import SystemClock
 from hookbox.commands.channels import is_still_so
+from hookbox.commands.hub import make_hub
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
@@ -27,6 +28,7 @@ from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.delivery.deliveries import Deliveries, addresses_of
+from hookbox.delivery.hub.hub import Hub as SubscriptionHub
 from hookbox.delivery.memory import recall
 from hookbox.delivery.past import Past
 from hookbox.delivery.tellings import Application
@@ -64,6 +66,8 @@ PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
+HUB_GRACE_SECONDS = 1.0
+"""How long verifications and fetches under way get at the end; they are taken up again."""
 TAKEOVER_SECONDS = 2.0
 """How long a successor waits for what is being delivered."""
 MOST_AT_THE_DOOR = 32
@@ -177,6 +181,7 @@ class Server:
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
         self.deliveries: Deliveries | None = None
+        self.hub: SubscriptionHub | None = None
         self._addresses: frozenset[tuple[str, int]] | None = None
         self._told_to_stop = False
         self._stopped = Event()
@@ -226,7 +231,12 @@ class Server:
             site.app, self.webhooks.url, lambda event: is_still_so(site, event), self.greenlets
         )
         deliveries = Deliveries(
-            lambda: self.settings, self.clock, self.resolver, self._own_addresses, application
+            lambda: self.settings,
+            self.clock,
+            self.resolver,
+            self._own_addresses,
+            application,
+            self._own_url,
         )
         self.deliveries = deliveries
         deliveries.numbers.begin()
@@ -242,6 +252,8 @@ class Server:
         if self.streams is not None:
             self.streams.end(RESTART)  # they read from a store that is closed
         self.streams = Streams(self, past, self.clock)
+        self.hub = make_hub(site, deliveries)
+        self.hub.start()
 
     @property
     def store_fault(self) -> str:
@@ -257,6 +269,21 @@ class Server:
         if self.deliveries is None:
             raise DeliveryStoreError("the server has not started")
         return self.deliveries
+
+    def hubbing(self) -> SubscriptionHub:
+        """The hub that works now.
+
+        Raises:
+            DeliveryStoreError: none does, as the server has not begun.
+        """
+        if self.hub is None:
+            raise DeliveryStoreError("the server has not started")
+        return self.hub
+
+    def _own_url(self) -> str:
+        """Where the public door is, as far as it knows itself."""
+        url = self.doors[0].url if self.doors else ""
+        return (url if url.startswith("http") else "http://localhost") + self.settings.path_prefix.rstrip("/")
 
     def _own_addresses(self) -> frozenset[tuple[str, int]]:
         if self._addresses is None:
@@ -451,6 +478,8 @@ class Server:
     def close_store(self, grace_seconds: float) -> None:
         """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
         self.site.tell_at_once()
+        if self.hub is not None:
+            self.hub.stop(min(grace_seconds, HUB_GRACE_SECONDS))
         if self.deliveries is not None:
             self.deliveries.stop(grace_seconds)
 

@@ -143,6 +143,9 @@ class Broker(Protocol):
     def unfollow(self, topic: ChannelName, reader: Reader) -> None:
         """Show it nothing more; safe to repeat."""
 
+    def followed(self, topic: ChannelName) -> bool:
+        """Whether any reader follows it."""
+
     def kept(self, topic: ChannelName) -> Sequence[Publication]:
         """What is still known of a topic, oldest first."""
 

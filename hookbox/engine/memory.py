@@ -245,6 +245,11 @@ class MemoryBroker:
             if not line.has_channel:
                 self._forget_or_look_again(topic)
 
+    def followed(self, topic: ChannelName) -> bool:
+        """Whether any reader follows it."""
+        line = self._topics.get(topic)
+        return line is not None and bool(line.readers)
+
     def kept(self, topic: ChannelName) -> Sequence[Publication]:
         """What is still known of a topic, oldest first."""
         line = self._topics.get(topic)

@@ -25,6 +25,8 @@ PAGE = 200
 """Rows that one call reads at most."""
 
 DAY_MS = 24 * 3600 * 1000
+DELETED = "endpoint deleted"
+"""Why deliveries are cancelled whose endpoint was deleted."""
 
 Place = tuple[int, str]
 """Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
@@ -88,6 +90,7 @@ class Finished:
         notices: errbacks and response callbacks.
         endpoint: as it stands now, None if unchanged.
         forget: whether nothing of the delivery is to be kept, nor of its message if that has no other.
+        dropped: an endpoint that is deleted, None for none.
     """
 
     delivery: Delivery
@@ -95,6 +98,7 @@ class Finished:
     notices: tuple[Entry, ...] = ()
     endpoint: Endpoint | None = None
     forget: bool = False
+    dropped: EndpointId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +308,10 @@ class Store(Protocol):
         What is owed to it becomes held if it is not enabled, and is released if it is.
         """
 
-    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
-        """Forget an endpoint; its unfinished deliveries are cancelled."""
+    def drop_endpoint(
+        self, endpoint: EndpointId, now_ms: int, reason: str = DELETED, notices: Sequence[Entry] = ()
+    ) -> None:
+        """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
 
     def change(self, deliveries: Sequence[Delivery]) -> None:
         """Replace how some deliveries stand: held ones released, cancelled by an operator."""

@@ -22,6 +22,7 @@ from hookbox.delivery.models import (
 from hookbox.delivery.store import order, pages, rows, tables
 from hookbox.delivery.store.base import (
     DAY_MS,
+    DELETED,
     FIRST,
     PAGE,
     Begun,
@@ -272,6 +273,8 @@ class SqliteStore:
         self._replace(db, finished.delivery)
         if finished.endpoint is not None:
             self._keep_endpoint(db, finished.endpoint)
+        if finished.dropped is not None:
+            self._drop_endpoint(db, finished.dropped, DELETED, finished.delivery.done_ms)
         self._insert_all(db, finished.notices)
         released = order.release(db, finished.delivery)
         if finished.forget:
@@ -422,20 +425,20 @@ class SqliteStore:
         if tables.hold_or_release(db, endpoint):
             self._unfinished = None
 
-    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
-        """Forget an endpoint; its unfinished deliveries are cancelled."""
+    def drop_endpoint(
+        self, endpoint: EndpointId, now_ms: int, reason: str = DELETED, notices: Sequence[Entry] = ()
+    ) -> None:
+        """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE deliveries SET state = 'cancelled', reason = 'endpoint deleted', done_ms = ? "
-                f"WHERE endpoint = ? AND state IN {(*UNFINISHED, 'held')}",
-                (now_ms, endpoint),
-            )
-            db.execute("UPDATE deliveries SET endpoint = NULL WHERE endpoint = ?", (endpoint,))
-            db.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
-            self._unfinished = None
+            self._drop_endpoint(db, endpoint, reason, now_ms)
+            self._insert_all(db, notices)
 
-        self._thread.call(work)
+        self._write(work)
+
+    def _drop_endpoint(self, db: sqlite3.Connection, endpoint: EndpointId, reason: str, now_ms: int) -> None:
+        tables.drop_endpoint(db, endpoint, reason, now_ms)
+        self._unfinished = None
 
     def change(self, deliveries: Sequence[Delivery]) -> None:
         """Replace how some deliveries stand: held ones released, cancelled by an operator."""

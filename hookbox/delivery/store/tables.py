@@ -29,9 +29,10 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
-    """Write deliveries whose messages are there."""
+    """Write deliveries whose messages are there; those of an endpoint that has gone are owed to nobody."""
     db.executemany(
-        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) VALUES ({rows.marks(rows.DELIVERY)}, 0)",
+        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) SELECT {rows.marks(rows.DELIVERY)}, 0 "
+        "WHERE ?3 IS NULL OR EXISTS (SELECT 1 FROM endpoints WHERE id = ?3)",
         map(rows.delivery_row, deliveries),
     )
 
@@ -56,8 +57,9 @@ def forget(db: sqlite3.Connection, delivery: Delivery) -> None:
 def keep_endpoint(db: sqlite3.Connection, endpoint: Endpoint) -> None:
     """Create an endpoint, or replace the one of that id."""
     db.execute(
-        f"INSERT INTO endpoints ({rows.ENDPOINT}) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET url = excluded.url, about = excluded.about",
+        f"INSERT INTO endpoints ({rows.ENDPOINT}) VALUES ({rows.marks(rows.ENDPOINT)}) "
+        "ON CONFLICT (id) DO UPDATE SET url = excluded.url, topic = excluded.topic, host = excluded.host, "
+        "lease_until_ms = excluded.lease_until_ms, renew_ms = excluded.renew_ms, about = excluded.about",
         rows.endpoint_row(endpoint),
     )
 
@@ -71,6 +73,17 @@ def hold_or_release(db: sqlite3.Connection, endpoint: Endpoint) -> int:
         change = "SET state = ? WHERE endpoint = ? AND state IN ('scheduled', 'waiting')"
         state = "held"
     return db.execute(f"UPDATE deliveries {change}", (state, endpoint.id)).rowcount
+
+
+def drop_endpoint(db: sqlite3.Connection, endpoint: EndpointId, reason: str, now_ms: int) -> None:
+    """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
+    db.execute(
+        "UPDATE deliveries SET state = 'cancelled', reason = ?, done_ms = ? "
+        "WHERE endpoint = ? AND state IN ('scheduled', 'in_flight', 'waiting', 'held')",
+        (reason, now_ms, endpoint),
+    )
+    db.execute("UPDATE deliveries SET endpoint = NULL WHERE endpoint = ?", (endpoint,))
+    db.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
 
 
 def conditions(search: Search) -> tuple[list[str], list[object]]:
