@@ -18,8 +18,6 @@ from gevent.pool import Group
 
 from hookbox import __version__
 from hookbox.clock import SystemClock
-from hookbox.commands.channels import is_still_so
-from hookbox.commands.hub import make_hub
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
@@ -27,20 +25,16 @@ from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
-from hookbox.delivery.deliveries import Deliveries, addresses_of
-from hookbox.delivery.hub.hub import Hub as SubscriptionHub
-from hookbox.delivery.memory import recall
-from hookbox.delivery.past import Past
-from hookbox.delivery.tellings import Application
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
-from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
+from hookbox.errors import CommandRefused, LimitReached
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
+from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
-from hookbox.transports.stream import Consumer, Streams
+from hookbox.transports.stream import Consumer
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
@@ -66,8 +60,6 @@ PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
-HUB_GRACE_SECONDS = 1.0
-"""How long verifications and fetches under way get at the end; they are taken up again."""
 TAKEOVER_SECONDS = 2.0
 """How long a successor waits for what is being delivered."""
 MOST_AT_THE_DOOR = 32
@@ -176,13 +168,10 @@ class Server:
             spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
-        self.streams: Streams | None = None
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
-        self.deliveries: Deliveries | None = None
-        self.hub: SubscriptionHub | None = None
-        self._addresses: frozenset[tuple[str, int]] | None = None
+        self.storeroom = StoreRoom(self)
         self._told_to_stop = False
         self._stopped = Event()
 
@@ -202,7 +191,7 @@ class Server:
             self.doors = make_doors(self, predecessor)
             if predecessor is not None:
                 predecessor.release_store()
-            self.open_store()
+            self.storeroom.open()
             for door in self.doors:
                 door.start()
             self.greenlets.spawn(self._pulse)
@@ -215,80 +204,10 @@ class Server:
             {address_of(door.socket): Listening(door.socket, door.shared) for door in self.doors},
             self.greenlets.spawn,
             self._hand_over,
-            release=lambda: self.close_store(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
-            take_back=self.open_store,
+            release=lambda: self.storeroom.close(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
+            take_back=self.storeroom.open,
         )
         self._offer.open()
-
-    def open_store(self) -> None:
-        """Take up what is owed, and deliver it from now on. Blocks.
-
-        Raises:
-            DeliveryStoreError: the store cannot be used.
-        """
-        site = self.site
-        application = Application(
-            site.app, self.webhooks.url, lambda event: is_still_so(site, event), self.greenlets
-        )
-        deliveries = Deliveries(
-            lambda: self.settings,
-            self.clock,
-            self.resolver,
-            self._own_addresses,
-            application,
-            self._own_url,
-        )
-        self.deliveries = deliveries
-        deliveries.numbers.begin()
-        self.broker.numbers = deliveries.numbers
-        self.broker.on_broken = deliveries.store.broken
-        if not len(self.broker):
-            recall(deliveries.store, self.broker, self.clock, self.settings.datetime_utc)
-        deliveries.start()
-        site.exits = deliveries.exits
-        if deliveries.tellings is not None:
-            site.tellings = deliveries.tellings
-        past = Past(self.broker, deliveries.store, deliveries.numbers)
-        if self.streams is not None:
-            self.streams.end(RESTART)  # they read from a store that is closed
-        self.streams = Streams(self, past, self.clock)
-        self.hub = make_hub(site, deliveries)
-        self.hub.start()
-
-    @property
-    def store_fault(self) -> str:
-        """Why nothing that has to be kept is accepted now; empty if it is."""
-        return self.deliveries.store.fault if self.deliveries is not None else ""
-
-    def delivering(self) -> Deliveries:
-        """What delivers now.
-
-        Raises:
-            DeliveryStoreError: nothing does, as the server has not begun.
-        """
-        if self.deliveries is None:
-            raise DeliveryStoreError("the server has not started")
-        return self.deliveries
-
-    def hubbing(self) -> SubscriptionHub:
-        """The hub that works now.
-
-        Raises:
-            DeliveryStoreError: none does, as the server has not begun.
-        """
-        if self.hub is None:
-            raise DeliveryStoreError("the server has not started")
-        return self.hub
-
-    def _own_url(self) -> str:
-        """Where the public door is, as far as it knows itself."""
-        url = self.doors[0].url if self.doors else ""
-        return (url if url.startswith("http") else "http://localhost") + self.settings.path_prefix.rstrip("/")
-
-    def _own_addresses(self) -> frozenset[tuple[str, int]]:
-        if self._addresses is None:
-            self._addresses = addresses_of(door.socket for door in self.doors)
-        return self._addresses
 
     def _find_predecessor(self) -> Predecessor | None:
         if not self.settings.replace:
@@ -347,8 +266,7 @@ class Server:
         self.admission.limit = connection_limit(settings)
         self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
-        if self.deliveries is not None:
-            self.deliveries.reconfigure()
+        self.storeroom.reconfigure()
         for door in self.doors:
             door.reconfigure(settings)
 
@@ -360,7 +278,7 @@ class Server:
         """What has happened and how things stand, for `get_server_info`."""
         return {
             "comet_sessions": len(self.comet),
-            "streams": len(self.streams or ()),
+            "streams": len(self.storeroom.streams or ()),
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
@@ -472,16 +390,8 @@ class Server:
         try:
             drain.finish()
         finally:
-            self.close_store(self.settings.shutdown_grace)
+            self.storeroom.close(self.settings.shutdown_grace)
             self._stopped.set()
-
-    def close_store(self, grace_seconds: float) -> None:
-        """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
-        self.site.tell_at_once()
-        if self.hub is not None:
-            self.hub.stop(min(grace_seconds, HUB_GRACE_SECONDS))
-        if self.deliveries is not None:
-            self.deliveries.stop(grace_seconds)
 
     def stop(self) -> None:
         """Stop at once, without goodbye."""
@@ -490,7 +400,7 @@ class Server:
             door.stop(timeout=0)
         self.greenlets.stop(1)
         self.webhooks.stop(0)
-        self.close_store(0)
+        self.storeroom.close(0)
         self._stopped.set()
 
 

@@ -64,18 +64,18 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
         )
     )
     access = Access(lambda: server.settings, callers)
-    hub = HubDoor(server.site, server.hubbing, server.delivering, access)
+    hub = HubDoor(server.site, server.storeroom.hub, server.storeroom.deliveries, access)
     api = make_api(server.site, apply_settings=server.change, callers=callers, hub=hub.for_api)
     open_to_all = LeanBottle(excuse)
-    add_topics(open_to_all, TopicDoor(server.site, server.delivering, access))
-    add_dispatch(api, Dispatching(server.site, server.delivering, access))
+    add_topics(open_to_all, TopicDoor(server.site, server.storeroom.deliveries, access))
+    add_dispatch(api, Dispatching(server.site, server.storeroom.deliveries, access))
     backlog = backlog_of(
-        server.delivering,
+        server.storeroom.deliveries,
         lambda: server.settings,
         access,
-        lambda subscription: server.hubbing().end(subscription.id),
+        lambda subscription: server.storeroom.hub().end(subscription.id),
     )
-    pages = make_pages(server.site, lack=lambda: "degraded" if server.store_fault else "")
+    pages = make_pages(server.site, lack=lambda: "degraded" if server.storeroom.fault else "")
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     apart = settings.api_address is not None or DoorName.API in server.inherited
@@ -112,7 +112,7 @@ def _make_streams(server: Server, access: Access) -> WsgiApp:
         server.clock, lambda: server.settings.max_streams, lambda guest: leave(server.site, guest)
     )
     server.checked[tickets] = None
-    return StreamDoor(server.site, lambda: server.streams, access, tickets)
+    return StreamDoor(server.site, lambda: server.storeroom.streams, access, tickets)
 
 
 def by_path(parts: Sequence[Part], otherwise: WsgiApp) -> WsgiApp:
