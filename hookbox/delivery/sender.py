@@ -39,6 +39,7 @@ class Outgoing:
         headers: all but Host, Content-Length and Authorization from the URL; names and values are checked.
         timeout: seconds for everything, connecting and reading included.
         connect_timeout: seconds for name, connection and TLS.
+        errback: whether it tells of trouble, and so may go to the application in any case.
     """
 
     url: str
@@ -47,6 +48,7 @@ class Outgoing:
     method: str = "POST"
     timeout: float = 20.0
     connect_timeout: float = 5.0
+    errback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ class ShortReader(AnswerReader):
             BadAnswer: malformed.
         """
         super().feed(data)
+        if self.done and len(self.body) > MOST_READ:  # the last bytes came with those that were too many
+            self.body = self.body[:MOST_READ]
+            self.truncated = True
         if not self.done and self.status >= 200 and len(self._body) + len(self._data) > MOST_READ:
             self.cut()
 
@@ -168,7 +173,7 @@ class Sender:
 
     def _exchange(self, outgoing: Outgoing, trail: list[str]) -> ShortReader:
         try:
-            destination = self._policy().check(outgoing.url)
+            destination = self._policy().check(outgoing.url, errback=outgoing.errback)
         except BadURL as error:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:
