@@ -29,6 +29,9 @@ DAY_MS = 24 * 3600 * 1000
 Place = tuple[int, str]
 """Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
 
+LAST = "\U0010ffff"
+"""Behind every id."""
+
 FIRST: Place = (-1, "")
 """Before every delivery."""
 
