@@ -265,6 +265,24 @@ def test_T04_a_client_that_is_cut_50_times_misses_nothing(start, by, visit):
     assert len(hookbox.app.asked) == 0
 
 
+def test_what_is_on_disk_is_not_missed_over_a_crash(start, visit, tmp_path):
+    first = start(store=tmp_path / "store.db")
+    first.api("create_channel", channel_name="a", durable=True)
+    before = visit(first, topic=["a", "b"])
+    for number in range(5):
+        publish(first, "a", number)
+    units = before.units(3)
+    first.kill()
+    second = start(store=tmp_path / "store.db")
+    second.api("create_channel", channel_name="a", durable=True)
+    after = visit(second, topic="a", last_event_id=units[-1]["pos"])
+    publish(second, "a", 5)
+    later = after.units(3)
+    assert [unit.get("payload") for unit in later] == [3, 4, 5]
+    assert [unit["offset"] for unit in later] == [4, 5, 6]
+    assert {unit["epoch"] for unit in later} == {units[0]["epoch"]}
+
+
 class TestSlowReaders:
     def test_T09_who_reads_late_gets_all_that_is_kept(self, start, visit):
         hookbox = start(store=":memory:", stream_ring=3000, history_bytes=10**8, history_messages=3000)
