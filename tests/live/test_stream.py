@@ -184,6 +184,12 @@ class TestLife:
         found[1].reset()
         eventually(lambda: count(hookbox) == 1, seconds=5)
 
+    def test_T11_one_that_goes_on_talking_is_noticed_too(self, hookbox, stream):
+        found = stream("silent")
+        found.socket.sendall(b"GET /stream?topic=more HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+        found.close()
+        eventually(lambda: count(hookbox) == 0, seconds=5)
+
     def test_T11_connects_leave_nothing(self, hookbox):
         watch = Watch(hookbox)
         for round in range(3):
