@@ -13,6 +13,7 @@ import gevent
 from hookbox.commands.connect import leave_absent
 from hookbox.protocol.disconnects import RESTART
 from hookbox.transports.comet import CometSession
+from hookbox.transports.stream import Consumer
 from hookbox.transports.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Member = WebSocket | CometSession
+Member = WebSocket | CometSession | Consumer
 
 SPREAD_SECONDS: Final = 5.0
 """Over which the goodbyes, and the times at which clients may come back, are spread."""
@@ -78,13 +79,13 @@ class Drain:
         """
         members = [member for member in self._server.checked if isinstance(member, Member)]
         random.shuffle(members)
-        members.sort(key=lambda member: isinstance(member, WebSocket))
+        members.sort(key=lambda member: not isinstance(member, CometSession))
         pause = SPREAD_SECONDS / max(FEWEST, len(members))
         if self._succeeded:
             self._spread = pause * len(members)
         waiting: deque[Member] = deque()
         for number, member in enumerate(members):
-            if isinstance(member, WebSocket):
+            if not isinstance(member, CometSession):
                 gevent.sleep(max(1e-6, self._began + number * pause - self._now()))
             if self._now() > self._deadline:
                 break
@@ -126,5 +127,7 @@ class Drain:
 
 
 def _is_settled(member: object) -> bool:
-    """Whether nothing of a connection has to be waited for any more."""
-    return isinstance(member, CometSession) and member.settled
+    """Whether nothing of what is looked after has to be waited for any more."""
+    if isinstance(member, CometSession):
+        return member.settled
+    return not isinstance(member, Member)

@@ -18,7 +18,6 @@ from gevent.pool import Group
 
 from hookbox import __version__
 from hookbox.clock import SystemClock
-from hookbox.commands.channels import is_still_so
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
@@ -26,17 +25,16 @@ from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
-from hookbox.delivery.deliveries import Deliveries, addresses_of
-from hookbox.delivery.memory import recall
-from hookbox.delivery.tellings import Application
 from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
-from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
+from hookbox.errors import CommandRefused, LimitReached
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
+from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
+from hookbox.transports.stream import Consumer
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
@@ -173,8 +171,7 @@ class Server:
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
-        self.deliveries: Deliveries | None = None
-        self._addresses: frozenset[tuple[str, int]] | None = None
+        self.storeroom = StoreRoom(self)
         self._told_to_stop = False
         self._stopped = Event()
 
@@ -194,7 +191,7 @@ class Server:
             self.doors = make_doors(self, predecessor)
             if predecessor is not None:
                 predecessor.release_store()
-            self.open_store()
+            self.storeroom.open()
             for door in self.doors:
                 door.start()
             self.greenlets.spawn(self._pulse)
@@ -207,54 +204,10 @@ class Server:
             {address_of(door.socket): Listening(door.socket, door.shared) for door in self.doors},
             self.greenlets.spawn,
             self._hand_over,
-            release=lambda: self.close_store(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
-            take_back=self.open_store,
+            release=lambda: self.storeroom.close(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
+            take_back=self.storeroom.open,
         )
         self._offer.open()
-
-    def open_store(self) -> None:
-        """Take up what is owed, and deliver it from now on. Blocks.
-
-        Raises:
-            DeliveryStoreError: the store cannot be used.
-        """
-        site = self.site
-        application = Application(
-            site.app, self.webhooks.url, lambda event: is_still_so(site, event), self.greenlets
-        )
-        deliveries = Deliveries(
-            lambda: self.settings, self.clock, self.resolver, self._own_addresses, application
-        )
-        self.deliveries = deliveries
-        deliveries.numbers.begin()
-        self.broker.numbers = deliveries.numbers
-        self.broker.on_broken = deliveries.store.broken
-        if not len(self.broker):
-            recall(deliveries.store, self.broker, self.clock, self.settings.datetime_utc)
-        deliveries.start()
-        site.exits = deliveries.exits
-        if deliveries.tellings is not None:
-            site.tellings = deliveries.tellings
-
-    @property
-    def store_fault(self) -> str:
-        """Why nothing that has to be kept is accepted now; empty if it is."""
-        return self.deliveries.store.fault if self.deliveries is not None else ""
-
-    def delivering(self) -> Deliveries:
-        """What delivers now.
-
-        Raises:
-            DeliveryStoreError: nothing does, as the server has not begun.
-        """
-        if self.deliveries is None:
-            raise DeliveryStoreError("the server has not started")
-        return self.deliveries
-
-    def _own_addresses(self) -> frozenset[tuple[str, int]]:
-        if self._addresses is None:
-            self._addresses = addresses_of(door.socket for door in self.doors)
-        return self._addresses
 
     def _find_predecessor(self) -> Predecessor | None:
         if not self.settings.replace:
@@ -313,8 +266,7 @@ class Server:
         self.admission.limit = connection_limit(settings)
         self.admission.per_address, self.admission.rate = settings.connections_per_ip, settings.accept_rate
         self.webhooks.reconfigure(settings)
-        if self.deliveries is not None:
-            self.deliveries.reconfigure()
+        self.storeroom.reconfigure()
         for door in self.doors:
             door.reconfigure(settings)
 
@@ -326,6 +278,7 @@ class Server:
         """What has happened and how things stand, for `get_server_info`."""
         return {
             "comet_sessions": len(self.comet),
+            "streams": len(self.storeroom.streams or ()),
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
@@ -388,6 +341,14 @@ class Server:
         """A comet session is over."""
         self.checked.pop(session, None)
 
+    def watch(self, consumer: Consumer) -> None:
+        """Look at the deadlines of a stream."""
+        self.checked[consumer] = None
+
+    def forget_stream(self, consumer: Consumer) -> None:
+        """A stream is over."""
+        self.checked.pop(consumer, None)
+
     def _pulse(self) -> None:
         """Look at every connection's deadlines about once a second, some at a time."""
         while True:
@@ -429,14 +390,8 @@ class Server:
         try:
             drain.finish()
         finally:
-            self.close_store(self.settings.shutdown_grace)
+            self.storeroom.close(self.settings.shutdown_grace)
             self._stopped.set()
-
-    def close_store(self, grace_seconds: float) -> None:
-        """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
-        self.site.tell_at_once()
-        if self.deliveries is not None:
-            self.deliveries.stop(grace_seconds)
 
     def stop(self) -> None:
         """Stop at once, without goodbye."""
@@ -445,7 +400,7 @@ class Server:
             door.stop(timeout=0)
         self.greenlets.stop(1)
         self.webhooks.stop(0)
-        self.close_store(0)
+        self.storeroom.close(0)
         self._stopped.set()
 
 

@@ -84,6 +84,7 @@ class Settings:
     cb_subscribe: str = path("subscribe")
     cb_publish: str = path("publish")
     cb_unsubscribe: str = path("unsubscribe")
+    cb_hub_subscribe: str = path("hub_subscribe", names=("--cb-hub_subscribe",))
     cb_message: str = path("message")
     cb_disconnect: str = path("disconnect")
     cb_single_url: str = hook(

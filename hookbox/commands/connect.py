@@ -81,9 +81,9 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
             return _resume(site, connection, greeting, place)
         greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
-    answer = heed(site, cause, _introduce(site, cause, connection, dump(greeting.payload)))
+    answer = heed(site, cause, introduce(site, cause, connection, dump(greeting.payload)))
     cause.require_open()
-    name = _read_name(site, answer.get("name"))
+    name = read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
     options = _read_options(answer, present)
     if present is not None and _is_full(site, present):
@@ -99,8 +99,15 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     return None
 
 
-def _introduce(site: Site, cause: Cause, connection: Connection, payload: str) -> Allow | Refuse:
-    """Ask who a connection is; once, where one browser opens several connections in the same moment."""
+def introduce(site: Site, cause: Cause, connection: Connection, payload: str) -> Allow | Refuse:
+    """Ask who a connection is; once, where one browser opens several connections in the same moment.
+
+    Args:
+        payload: as JSON text.
+
+    Raises:
+        WebhookError: the application gave no usable answer.
+    """
     question = question_for(cause, "connect", {"payload": payload})
     if not connection.cookies or site.settings.connect_each:
         return cause.gate.ask(question)
@@ -179,7 +186,12 @@ def _read_options(answer: JSONObject, present: User | None) -> UserOptions:
         raise _unusable(str(error)) from error
 
 
-def _read_name(site: Site, value: JSON) -> UserName:
+def read_name(site: Site, value: JSON) -> UserName:
+    """The name that the application gives a user, one of our own if it gives none.
+
+    Raises:
+        UnusableAnswer: it cannot be a name.
+    """
     match value:
         case None:
             return _anonymous(site)

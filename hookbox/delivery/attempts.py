@@ -16,11 +16,11 @@ from hookbox.delivery.headers import Headers, headers_of
 from hookbox.delivery.lane import Result, Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import Ledger
-from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, Message, State
+from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Message, State
 from hookbox.delivery.notices import Notice
 from hookbox.delivery.outcome import End, Judgement, after, as_attempt, judge, over
 from hookbox.delivery.sender import Outgoing, Sent
-from hookbox.delivery.store.base import Begun, Finished, Store
+from hookbox.delivery.store.base import DELETED, Begun, Finished, Store
 from hookbox.delivery.terms import Terms
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Ending:
     Args:
         endpoint: whether its endpoint is to be written too.
         forget: whether nothing of it is to be kept.
+        dropped: an endpoint that is deleted, None for none.
     """
 
     delivery: Delivery
@@ -72,6 +73,7 @@ class Ending:
     notices: list[Notice] = field(default_factory=list)
     endpoint: bool = False
     forget: bool = False
+    dropped: EndpointId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Attempts:
     Args:
         teller: tells the application.
         chance: draws from [0, 1).
+        websub: further headers of what a subscription gets.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Attempts:
         lanes: Lanes,
         ledger: Ledger,
         chance: Callable[[], float],
+        websub: Callable[[Endpoint, Message], Headers] = lambda endpoint, message: (),
     ) -> None:
         self.classes: Counter[str] = Counter()
         """Attempts by how they ended."""
@@ -115,6 +119,7 @@ class Attempts:
         self._lanes = lanes
         self._ledger = ledger
         self._chance = chance
+        self._websub = websub
         self._sending: dict[DeliveryId, Greenlet[..., Any]] = {}
         self._closed = False
 
@@ -131,7 +136,7 @@ class Attempts:
         if begun is None:
             return None
         if not ticket.manual and ticket.expires_at <= self._clock.monotonic():
-            return self.end(begun, State.DEAD, "expired")
+            return self._too_late(begun)
         start_ms = self._now_ms()
         headers, sent = self._send(begun, start_ms)
         try:
@@ -156,7 +161,16 @@ class Attempts:
     def expire(self, ticket: Ticket) -> Written | None:
         """End a delivery that waited too long. Blocks as `make` does; returns and raises the same."""
         begun = self._begin(ticket)
-        return None if begun is None else self.end(begun, State.DEAD, "expired")
+        return None if begun is None else self._too_late(begun)
+
+    def _too_late(self, begun: Begun) -> Written:
+        """What is owed to a subscription ends with its lease; anything else has failed too often by then."""
+        endpoint = self._terms.endpoint(begun.delivery)
+        if endpoint is None:
+            over = begun.delivery.endpoint is not None  # it ends at this moment
+        else:
+            over = endpoint.is_subscription and endpoint.lease_until_ms <= self._now_ms()
+        return self.end(begun, State.CANCELLED if over else State.DEAD, "expired")
 
     def interrupt(self) -> None:
         """End the attempts under way, and let none begin."""
@@ -178,7 +192,10 @@ class Attempts:
             if message.telling:
                 return headers, self._teller.send(message)
             secrets = self._terms.secrets(delivery, now_ms)
-            headers = headers_of(delivery, message, self._terms.endpoint(delivery), secrets, now_ms)
+            endpoint = self._terms.endpoint(delivery)
+            headers = headers_of(delivery, message, endpoint, secrets, now_ms)
+            if endpoint is not None and endpoint.is_subscription:
+                headers = (*headers, *self._websub(endpoint, message))
             timeout = self._terms.timeout(delivery)
             within = min(self._terms.rules.connect_timeout, timeout)
             outgoing = Outgoing(delivery.url, headers, message.body, timeout=timeout, connect_timeout=within)
@@ -197,12 +214,16 @@ class Attempts:
         now, before = self._clock.now(), begun.delivery
         now_ms = int(now * 1000)
         endpoint = self._terms.endpoint(before)
-        judgement = judge(sent, now, endpoint is not None and endpoint.redirects_succeed)
+        subscription = endpoint is not None and endpoint.is_subscription
+        judgement = judge(sent, now, endpoint is not None and endpoint.redirects_succeed and not subscription)
         pause = judgement.retry_after or 0.0 if judgement.pauses else 0.0
         self._lanes.judge(ticket, judgement.result, self._clock.monotonic(), pause)
         told_about = []
         changed = False
-        if endpoint is not None:
+        dropped = before.endpoint if subscription and judgement.outcome == "gone" else None
+        if dropped is not None:
+            self._terms.forget(dropped)  # nobody writes it down again
+        elif endpoint is not None:
             stands = self._standing(endpoint, before.id, judgement, now_ms, pause)
             changed = stands != endpoint
             told_about = self._change(endpoint, stands, now_ms) if changed else []
@@ -210,12 +231,18 @@ class Attempts:
         attempt = None
         if judgement.end.tried:
             attempt = as_attempt(
-                delivery.attempts, ticket.trigger, start_ms, sent, judgement.outcome, headers
+                delivery.attempts,
+                ticket.trigger,
+                start_ms,
+                sent,
+                judgement.outcome,
+                headers,
+                not subscription,
             )
         told = self._terms.told(before, now_ms)
         told_about = notices.of_delivery(before, delivery, begun.message, told, attempt, sent) + told_about
         forget = begun.message.telling and judgement.end in (End.DONE, End.NEEDLESS)
-        return Ending(delivery, attempt, told_about, changed, forget)
+        return Ending(delivery, attempt, told_about, changed, forget, dropped)
 
     def _next(self, before: Delivery, judgement: Judgement, status: int, now_ms: int) -> Delivery:
         delivery = after(
@@ -231,7 +258,7 @@ class Attempts:
             return delivery
         endpoint = self._terms.endpoint(before)
         if before.endpoint is not None and endpoint is None:
-            return over(delivery, State.CANCELLED, "endpoint deleted", now_ms)
+            return over(delivery, State.CANCELLED, DELETED, now_ms)
         if before.id in self.cancelled:
             return over(delivery, State.CANCELLED, "operator", now_ms)
         return delivery if endpoint is None or endpoint.enabled else replace(delivery, state=State.HELD)
@@ -242,9 +269,9 @@ class Attempts:
         if judgement.end is End.DONE:
             endpoint = health.after_success(endpoint)
         elif judgement.end in (End.FAILED, End.DEAD):
-            disable_ms = round(self._terms.rules.disable_after * 1000)
-            endpoint = health.after_failure(endpoint, delivery, now_ms, disable_ms)
-        if judgement.disables:
+            after = float("inf") if endpoint.is_subscription else self._terms.rules.disable_after
+            endpoint = health.after_failure(endpoint, delivery, now_ms, after * 1000)
+        if judgement.disables and not endpoint.is_subscription:
             reason = "gone" if judgement.outcome == "gone" else "receiver"
             endpoint = health.disabled(endpoint, reason, now_ms)
         if pause:
@@ -274,7 +301,7 @@ class Attempts:
         def write() -> Written:
             entries = self._ledger.entries(ended.notices, self._now_ms())
             endpoint = self._terms.endpoint(ended.delivery) if ended.endpoint else None
-            finished = Finished(ended.delivery, ended.attempt, entries, endpoint, ended.forget)
+            finished = Finished(ended.delivery, ended.attempt, entries, endpoint, ended.forget, ended.dropped)
             return Written(finished, self._store.finish(finished))
 
         written = self._ledger.patiently(write)

@@ -12,7 +12,10 @@ from gevent.event import Event
 from hookbox.clock import Clock
 from hookbox.delivery.egress import Mode, Policy, Rule
 from hookbox.delivery.exits import Exits
+from hookbox.delivery.hub.distribution import Distribution
+from hookbox.delivery.hub.values import HubRules
 from hookbox.delivery.jobs import Jobs
+from hookbox.delivery.notices import Told
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender
@@ -39,6 +42,7 @@ class Deliveries:
         settings: those in force now.
         own: addresses and ports that this server listens on.
         application: who is told what has happened; None for nobody.
+        url: how this server is reached, if the settings do not say.
 
     Raises:
         DeliveryStoreError: the store cannot be used; the text says why.
@@ -51,8 +55,11 @@ class Deliveries:
         resolver: Resolver,
         own: Callable[[], frozenset[tuple[str, int]]] = frozenset,
         application: Application | None = None,
+        url: Callable[[], str] = lambda: "http://localhost",
     ) -> None:
         self._settings = settings
+        self._url = url
+        self._hub_rules: tuple[object, HubRules] | None = None
         self._own = own
         self._policy: tuple[object, object, Policy] | None = None
         chosen = settings()
@@ -64,8 +71,15 @@ class Deliveries:
         self.tellings: StoredTellings | None = None
         if application is not None:
             self.tellings = StoredTellings(self.store, self.numbers, clock, application)
+        self.distribution = Distribution(self.hub_rules)
         self.worker = Worker(
-            self.store, self.sender, clock, rules_from(chosen), self.numbers, teller=self.tellings
+            self.store,
+            self.sender,
+            clock,
+            rules_from(chosen),
+            self.numbers,
+            teller=self.tellings,
+            websub=self.distribution.headers,
         )
         if self.tellings is not None:
             self.tellings.wake = self.worker.wake
@@ -107,6 +121,13 @@ class Deliveries:
             self._policy = settings, own, policy_from(settings, own)
         return self._policy[2]
 
+    def hub_rules(self) -> HubRules:
+        """How the hub goes now."""
+        settings = self._settings()
+        if self._hub_rules is None or self._hub_rules[0] is not settings:
+            self._hub_rules = settings, hub_rules_from(settings, settings.public_url or self._url())
+        return self._hub_rules[1]
+
 
 def _limits(settings: Settings) -> Limits:
     return Limits(settings.max_queue, settings.max_store, settings.store_sync == "full")
@@ -139,6 +160,22 @@ def rules_from(settings: Settings) -> WorkerRules:
         keep_succeeded=settings.retain_succeeded,
         keep_dead=settings.retain_dead,
         keep_keys=settings.idempotency_ttl,
+    )
+
+
+def hub_rules_from(settings: Settings, public_url: str) -> HubRules:
+    """How the hub goes, as the settings say."""
+    secret = settings.errback_secret
+    return HubRules(
+        public_url,
+        settings.hub,
+        settings.hub_topic_hosts,
+        settings.hub_lease_default,
+        settings.hub_lease_min,
+        settings.hub_lease_max,
+        settings.max_subscriptions,
+        settings.hub_signature,
+        Told(settings.errback_url, secrets=(secret,) if secret else ()),
     )
 
 

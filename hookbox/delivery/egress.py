@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
@@ -115,6 +115,12 @@ class Destination:
     def origin(self) -> str:
         """Scheme, host and port: what shares a limit of concurrency."""
         return f"{self.scheme}://{self.authority}"
+
+    def with_query(self, query: str) -> Destination:
+        """The same with more in its query; what is there already stays as it is."""
+        if not query:
+            return self
+        return replace(self, target=f"{self.target}{'&' if '?' in self.target else '?'}{query}")
 
     @property
     def address(self) -> Address | None:

@@ -134,6 +134,7 @@ class Exits:
             return []
         known = self._worker.endpoints
         takers = [known[name] for name in self.wanting.of(message.topic) if name in known]
+        takers = [e for e in takers if not e.is_subscription or e.lease_until_ms > message.time_ms]
         if any(endpoint.filter is not None for endpoint in takers):
             payload: JSON = json.loads(message.payload)
             takers = [e for e in takers if e.filter is None or matches(e.filter, payload)]

@@ -17,7 +17,7 @@ def after_success(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, first_failure_ms=0, first_failed="", failures=0)
 
 
-def after_failure(endpoint: Endpoint, failed: DeliveryId, now_ms: int, disable_after_ms: int) -> Endpoint:
+def after_failure(endpoint: Endpoint, failed: DeliveryId, now_ms: int, disable_after_ms: float) -> Endpoint:
     """It failed once more; after long enough, with more than one delivery, it is disabled."""
     if not endpoint.first_failure_ms:
         endpoint = replace(endpoint, first_failure_ms=now_ms, first_failed=failed, failures=0)

@@ -16,8 +16,9 @@ from hookbox.delivery.again import Goal, deliveries
 from hookbox.delivery.ledger import AGAIN, Wait
 from hookbox.delivery.match import matches
 from hookbox.delivery.models import DeliveryId, Endpoint, EndpointId, MessageId, State
-from hookbox.delivery.store.backlog import Backlog, Job, Kept, Sought
+from hookbox.delivery.store.backlog import Backlog, Job
 from hookbox.delivery.store.base import Search
+from hookbox.delivery.store.looking import Kept, Sought
 from hookbox.delivery.worker import Worker
 from hookbox.errors import CommandRefused, DeliveryStoreError
 from hookbox.protocol.json_text import load

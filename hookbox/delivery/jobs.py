@@ -21,8 +21,9 @@ from hookbox.delivery.again import Goal
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.job_kinds import Impossible, Run, Stopped
 from hookbox.delivery.ledger import Wait
-from hookbox.delivery.store.backlog import Backlog, Job, Sought
+from hookbox.delivery.store.backlog import Backlog, Job
 from hookbox.delivery.store.base import Search
+from hookbox.delivery.store.looking import Sought
 from hookbox.delivery.worker import Worker
 from hookbox.errors import CommandRefused, LimitReached, NotFound
 

@@ -198,13 +198,22 @@ class Attempt:
     detail: str = ""
 
 
+class Kind(StrEnum):
+    """Who made an endpoint."""
+
+    REGISTERED = "registered"
+    """The operator, or the application."""
+    WEBSUB = "websub"
+    """Whoever answers at its URL, by subscribing at the hub."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A destination that outlives one message.
 
     Args:
         url: where deliveries go.
-        topics: patterns of the topics it wants.
+        topics: patterns of the topics it wants; of a subscription its one topic, which is no pattern.
         filter: what of their payloads it wants; None for all.
         secrets: newest first; each old one with the time until which it is valid, 0 for the newest.
         ordered: one delivery at a time, by `seq`.
@@ -220,6 +229,13 @@ class Endpoint:
         first_failed: the delivery that failed then.
         failures: attempts that failed since then.
         overflow_ms: when somebody was last told that more was held for it than may be; 0 for never.
+        kind: a `websub` one is a subscription; what follows is for those only.
+        topic_text: the topic as the subscriber called it.
+        lease_until_ms: when it ends.
+        renew_ms: when it is asked by itself whether it wants to go on; 0 for never.
+        hub_secret: signs what it gets, empty for none.
+        dialect: `websub` or `0.3`.
+        verify_token: said when it is asked again, empty for none.
     """
 
     id: EndpointId
@@ -246,6 +262,18 @@ class Endpoint:
     failures: int = 0
     overflow_ms: int = 0
     block_max: float | None = None
+    kind: Kind = Kind.REGISTERED
+    topic_text: str = ""
+    lease_until_ms: int = 0
+    renew_ms: int = 0
+    hub_secret: str = field(default="", repr=False)
+    dialect: str = ""
+    verify_token: str = field(default="", repr=False)
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it was made by the hub's handshake."""
+        return self.kind is Kind.WEBSUB
 
     @property
     def enabled(self) -> bool:

@@ -124,6 +124,33 @@ def of_endpoint(type: str, endpoint: Endpoint, told: Told) -> list[Notice]:
     return [Notice(type, told.errback, data, told.secrets)] if told.errback else []
 
 
+def of_hub(
+    type: str, url: str, topic: str, reason: str, told: Told, attempts: int = 0, sent: Sent | None = None
+) -> list[Notice]:
+    """What is to tell after something happened at the hub, in the shape of what is told about deliveries.
+
+    Args:
+        type: `subscription.expired`, `verification.failed` or `fetch.failed`.
+        url: the subscriber's callback, or the topic that could not be fetched.
+        attempts: made in vain.
+        sent: what came of the last one.
+    """
+    last: JSONObject | None = None
+    if sent is not None:
+        last = {"class": sent.outcome, "status": sent.status, "body": "", "at": None}
+    data: JSONObject = {
+        "message_id": None,
+        "delivery_id": None,
+        "url": masked(url),
+        "topic": topic,
+        "tag": "",
+        "attempts": attempts,
+        "reason": reason,
+        "last": last,
+    }
+    return [Notice(type, told.errback, data, told.secrets)] if told.errback else []
+
+
 def _errback_type(before: Delivery, now: Delivery) -> str:
     if now.state in (State.DEAD, State.CANCELLED):
         return "delivery.dead"

@@ -156,12 +156,19 @@ def over(delivery: Delivery, state: State, reason: str, now_ms: int) -> Delivery
 
 
 def as_attempt(
-    n: int, trigger: Trigger, start_ms: int, sent: Sent, outcome: str, headers: Sequence[tuple[str, str]]
+    n: int,
+    trigger: Trigger,
+    start_ms: int,
+    sent: Sent,
+    outcome: str,
+    headers: Sequence[tuple[str, str]],
+    keep_body: bool = True,
 ) -> Attempt:
     """What is kept of an attempt: the beginning of what is long, and no secrets.
 
     Args:
         headers: that were sent.
+        keep_body: whether the answer's body is of interest.
     """
     return Attempt(
         n,
@@ -173,6 +180,6 @@ def as_attempt(
         sent.address,
         tuple((name, MASKED if name.lower() in SECRET else value[:KEPT_VALUE]) for name, value in headers),
         tuple((name, value[:KEPT_VALUE]) for name, value in sent.headers if name.lower() != "set-cookie"),
-        sent.body[:KEPT_BODY],
+        sent.body[: KEPT_BODY if keep_body else 0],
         sent.detail,
     )

@@ -39,6 +39,8 @@ class Outgoing:
         headers: all but Host, Content-Length and Authorization from the URL; names and values are checked.
         timeout: seconds for everything, connecting and reading included.
         connect_timeout: seconds for name, connection and TLS.
+        query: put behind the URL's own.
+        most: bytes of the answer's body that are read.
     """
 
     url: str
@@ -47,6 +49,8 @@ class Outgoing:
     method: str = "POST"
     timeout: float = 20.0
     connect_timeout: float = 5.0
+    query: str = field(default="", repr=False)
+    most: int = MOST_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Sent:
         outcome: `ok` for any answer, else what went wrong: `dns`, `refused`, `reset`, `unreachable`, `tls`,
             `protocol`, `connect_timeout`, `timeout`, `blocked`.
         status: 0 without an answer.
-        body: at most 64 KiB.
+        body: as much of it as was to be read.
         truncated: whether there was more.
         address: where the connection went, empty without one.
         took: seconds.
@@ -87,11 +91,16 @@ class Failed(Exception):
 
 
 class ShortReader(AnswerReader):
-    """Reads an answer, but no more of its body than is of use."""
+    """Reads an answer, but no more of its body than is of use.
 
-    def __init__(self) -> None:
-        super().__init__(MOST_READ)
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int = MOST_READ) -> None:
+        super().__init__(most)
         self.truncated = False
+        self._most = most
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes; done as soon as there are enough.
@@ -100,13 +109,16 @@ class ShortReader(AnswerReader):
             BadAnswer: malformed.
         """
         super().feed(data)
-        if not self.done and self.status >= 200 and len(self._body) + len(self._data) > MOST_READ:
+        if self.done and len(self.body) > self._most:
+            self.body = self.body[: self._most]
+            self.truncated = True
+        elif not self.done and self.status >= 200 and len(self._body) + len(self._data) > self._most:
             self.cut()
 
     def cut(self) -> None:
         """Be done with what there is."""
         self._body += self._data
-        del self._body[MOST_READ:]
+        del self._body[self._most :]
         self.truncated = True
         self.reusable = False
         self._finish()
@@ -168,7 +180,7 @@ class Sender:
 
     def _exchange(self, outgoing: Outgoing, trail: list[str]) -> ShortReader:
         try:
-            destination = self._policy().check(outgoing.url)
+            destination = self._policy().check(outgoing.url).with_query(outgoing.query)
         except BadURL as error:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:
@@ -180,14 +192,14 @@ class Sender:
         connection = pool.take()
         if connection is not None and _peer(connection) in {str(address[0]) for _, address in addresses}:
             trail.append(_peer(connection))
-            reader = _converse(connection, pool, data, fresh=False)
+            reader = _converse(connection, pool, data, outgoing.most, fresh=False)
             if reader is not None:
                 return reader
         elif connection is not None:
             connection.close()  # the name has moved on
         connection = self._connect(destination, addresses, outgoing.connect_timeout)
         trail.append(_peer(connection))
-        answer = _converse(connection, pool, data, fresh=True)
+        answer = _converse(connection, pool, data, outgoing.most, fresh=True)
         assert answer is not None
         return answer
 
@@ -220,9 +232,11 @@ class Sender:
             raise Failed("unreachable", error.strerror or str(error)) from None
 
 
-def _converse(connection: Connection, pool: Pool, data: bytes, *, fresh: bool) -> ShortReader | None:
+def _converse(
+    connection: Connection, pool: Pool, data: bytes, most: int, *, fresh: bool
+) -> ShortReader | None:
     """Send and read; None if a kept connection turned out to be closed before any byte of an answer."""
-    reader = ShortReader()
+    reader = ShortReader(most)
     received = False
     try:
         _try_to_send(connection, data)

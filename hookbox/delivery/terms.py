@@ -121,6 +121,8 @@ class Terms:
         endpoint = self.endpoint(delivery)
         since_ms = max(delivery.created_ms, endpoint.changed_ms if endpoint else 0)
         oldest_ms = since_ms + round(self.rules.max_age * 1000)
+        if endpoint is not None and endpoint.is_subscription:
+            oldest_ms = min(oldest_ms, endpoint.lease_until_ms)
         wished_ms = delivery.wishes.expires_ms
         return oldest_ms if wished_ms is None else min(wished_ms, oldest_ms)
 

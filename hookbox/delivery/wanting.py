@@ -49,19 +49,19 @@ class Wanting:
         if before is not None:
             self._remove(before.id, old)
         if now is not None:
-            self._add(now.id, new)
-        if any("*" in topic for topic in (*old, *new)):
+            self._add(now, new)
+        if any("*" in topic for topic in (*old, *new)):  # of a subscription that is no pattern, but rare
             self._known.clear()
         for topic in (*old, *new):
             self._known.pop(topic, None)
 
-    def _add(self, name: EndpointId, topics: Iterable[str]) -> None:
-        patterns = tuple(topic for topic in topics if "*" in topic)
+    def _add(self, endpoint: Endpoint, topics: Iterable[str]) -> None:
+        patterns = () if endpoint.is_subscription else tuple(topic for topic in topics if "*" in topic)
         if patterns:
-            self._patterns[name] = patterns
+            self._patterns[endpoint.id] = patterns
         for topic in topics:
-            if "*" not in topic:
-                self._exact.setdefault(topic, {})[name] = None
+            if topic not in patterns:
+                self._exact.setdefault(topic, {})[endpoint.id] = None
 
     def _remove(self, name: EndpointId, topics: Iterable[str]) -> None:
         self._patterns.pop(name, None)

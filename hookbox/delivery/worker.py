@@ -16,12 +16,22 @@ from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
 from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
 from hookbox.delivery.fanouts import Fanouts, Rest
+from hookbox.delivery.headers import Headers
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
-from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId, State, Trigger
+from hookbox.delivery.models import (
+    Delivery,
+    DeliveryId,
+    Endpoint,
+    EndpointId,
+    Message,
+    State,
+    Trigger,
+)
+from hookbox.delivery.notices import Notice
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import Begun, Entry, Store
+from hookbox.delivery.store.base import DELETED, Begun, Entry, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.delivery.upkeep import Upkeep
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
@@ -70,6 +80,7 @@ class Worker:
         chance: draws from [0, 1).
         wait: waits until something happens, or for so many seconds on the clock.
         teller: tells the application what it is owed; None leaves that for later.
+        websub: further headers of what a subscription gets.
     """
 
     def __init__(
@@ -82,6 +93,7 @@ class Worker:
         chance: Callable[[], float] = random.random,
         wait: Wait = _wait,
         teller: Tells | None = None,
+        websub: Callable[[Endpoint, Message], Headers] = lambda endpoint, message: (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -93,7 +105,15 @@ class Worker:
         self._lanes = Lanes(self._terms.lane_rules, chance)
         self._ledger = Ledger(numbers, self._stopping, wait)
         self._attempts = Attempts(
-            store, sender, teller or NobodyTells(), clock, self._terms, self._lanes, self._ledger, chance
+            store,
+            sender,
+            teller or NobodyTells(),
+            clock,
+            self._terms,
+            self._lanes,
+            self._ledger,
+            chance,
+            websub,
         )
         self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
@@ -236,15 +256,30 @@ class Worker:
         self._agenda.renew(endpoint)
         self._bell.set()
 
-    def endpoint_dropped(self, endpoint: EndpointId) -> None:
+    def endpoint_dropped(
+        self, endpoint: EndpointId, reason: str = DELETED, told: Iterable[Notice] = ()
+    ) -> None:
         """Delete an endpoint; what is owed to it is cancelled. Blocks shortly.
+
+        Args:
+            reason: why; cancelled deliveries have it.
+            told: what somebody is to be told about it.
 
         Raises:
             DeliveryStoreError: nothing was changed.
         """
-        self._store.drop_endpoint(endpoint, self._now_ms())
-        self._terms.forget(endpoint)
+        now_ms = self._now_ms()
+        entries = self._ledger.entries(told, now_ms)
+        before = self._terms.endpoints.get(endpoint)
+        self._terms.forget(endpoint)  # at once, so that nobody writes it down again
+        try:
+            self._store.drop_endpoint(endpoint, now_ms, reason, entries)
+        except DeliveryStoreError:
+            if before is not None:
+                self._terms.learn([before])
+            raise
         self._lanes.forget(endpoint)
+        self._wake_all(entries)
 
     def endpoint(self, endpoint: EndpointId) -> Endpoint | None:
         """An endpoint as it stands now."""
@@ -333,6 +368,8 @@ class Worker:
     def _follow(self, written: Written) -> None:
         """Know what was written down."""
         self._agenda.learn(written.finished.delivery)
+        if written.finished.dropped is not None:
+            self._lanes.forget(written.finished.dropped)
         self._wake_all(written.finished.notices)
         for delivery in written.released:
             self._agenda.learn(delivery)

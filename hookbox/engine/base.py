@@ -119,6 +119,13 @@ class Broker(Protocol):
             EngineError: it is not known.
         """
 
+    def epoch(self, topic: ChannelName, offset: int) -> str:
+        """In which epoch an offset of a topic counts, if it is among what is kept.
+
+        Raises:
+            EngineError: the topic is not known.
+        """
+
     def since(
         self, topic: ChannelName, seen: Position, keep: tuple[int, float], now: float
     ) -> list[Publication] | None:
@@ -135,6 +142,9 @@ class Broker(Protocol):
 
     def unfollow(self, topic: ChannelName, reader: Reader) -> None:
         """Show it nothing more; safe to repeat."""
+
+    def followed(self, topic: ChannelName) -> bool:
+        """Whether any reader follows it."""
 
     def kept(self, topic: ChannelName) -> Sequence[Publication]:
         """What is still known of a topic, oldest first."""

@@ -61,10 +61,21 @@ class MemoryBroker:
         self.ring = ring
         self.on_broken: Broken = lambda topic, epoch: None
         self._budget = budget
-        self.numbers: Numbers = numbers or Counted()
+        self.numbers = numbers or Counted()
         self._topics: dict[ChannelName, Topic] = {}
         self._alone: dict[ChannelName, None] = {}
         """Topics without a channel, in the order in which they will be looked at."""
+
+    @property
+    def numbers(self) -> Numbers:
+        """Gives the numbers. They are set once, before anything is published."""
+        return self._numbers
+
+    @numbers.setter
+    def numbers(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._forgotten = numbers.last  # by an earlier process
+        """Everything that was ever shown on a topic which is not known has a smaller number, or this one."""
 
     def open(self, channel: ChannelName) -> Position:
         """Begin a channel's life, in a new epoch unless the topic is still known."""
@@ -100,7 +111,7 @@ class MemoryBroker:
     def _begin(self, name: ChannelName) -> Topic:
         topic = self._topics.get(name)
         if topic is None:
-            topic = self._topics[name] = Topic(self._budget, self.numbers.last)
+            topic = self._topics[name] = Topic(self._budget, self._forgotten)
             self._alone[name] = None
         return topic
 
@@ -121,10 +132,10 @@ class MemoryBroker:
         if keeper is None and line.whole:
             if line.offset:
                 self.on_broken(topic, line.epoch)
-                line.begin_epoch()  # what is on disk has a hole from now on
+                line.begin_epoch(line.offset + 1)  # what is on disk has a hole from now on
             line.whole = False
         line.offset += 1
-        publication = Publication(line.offset, self.numbers.take(), *draft)
+        publication = Publication(line.offset, self._numbers.take(), *draft)
         if keeper is None and not line.pending:
             self._show(line, publication, keep, deliver)
         else:
@@ -154,7 +165,8 @@ class MemoryBroker:
                 topic.lost += 1
                 continue
             if topic.lost:
-                topic.begin_epoch()  # else its subscribers would look for what is not there
+                # else its subscribers would look for what is not there
+                topic.begin_epoch(first.publication.offset)
                 topic.lost = 0
             self._show(topic, first.publication, first.keep, first.deliver)
         if not pending:
@@ -195,6 +207,14 @@ class MemoryBroker:
         line = self._known(topic)
         return Position(line.epoch, line.shown)
 
+    def epoch(self, topic: ChannelName, offset: int) -> str:
+        """In which epoch an offset of a topic counts.
+
+        Raises:
+            EngineError: the topic is not known.
+        """
+        return self._known(topic).epoch_of(offset)
+
     def since(
         self, topic: ChannelName, seen: Position, keep: tuple[int, float], now: float
     ) -> list[Publication] | None:
@@ -225,6 +245,11 @@ class MemoryBroker:
             if not line.has_channel:
                 self._forget_or_look_again(topic)
 
+    def followed(self, topic: ChannelName) -> bool:
+        """Whether any reader follows it."""
+        line = self._topics.get(topic)
+        return line is not None and bool(line.readers)
+
     def kept(self, topic: ChannelName) -> Sequence[Publication]:
         """What is still known of a topic, oldest first."""
         line = self._topics.get(topic)
@@ -233,7 +258,7 @@ class MemoryBroker:
     def complete_since(self, topic: ChannelName) -> int:
         """Everything of a topic with a greater `seq` is among what is kept."""
         line = self._topics.get(topic)
-        return self.numbers.last if line is None else line.ring.gone
+        return self._forgotten if line is None else line.ring.gone
 
     def pending(self, topic: ChannelName) -> int | None:
         """The smallest `seq` given on a topic and not shown yet; None if there is none."""
@@ -258,7 +283,7 @@ class MemoryBroker:
         if self._topics[name].is_needed:
             self._alone[name] = None
         else:
-            del self._topics[name]
+            self._forgotten = max(self._forgotten, self._topics.pop(name).ring.gone)
 
     def __len__(self) -> int:
         """How many topics are known."""

@@ -56,13 +56,16 @@ class Topic:
 
     Args:
         budget: what its ring may keep.
-        gone: the last number given on this server before it began.
+        gone: everything that was shown of it before it began has a smaller number, or this one.
     """
 
-    __slots__ = ("epoch", "has_channel", "lost", "offset", "pending", "readers", "ring", "shown", "whole")
+    __slots__ = ("earlier", "epoch", "has_channel", "lost", "offset", "pending", "readers", "ring", "shown",
+                 "whole")  # fmt: skip
 
     def __init__(self, budget: Budget, gone: int) -> None:
         self.epoch = new_epoch()
+        self.earlier: list[tuple[int, str]] = []
+        """Epochs of what is still in the ring, each with the offset at which the next one began."""
         self.offset = 0
         """The last one given."""
         self.shown = 0
@@ -76,10 +79,17 @@ class Topic:
         self.readers: tuple[Reader, ...] = ()
         self.pending: deque[Place] = deque()
 
-    def begin_epoch(self) -> None:
-        """Number in a new epoch from now on: an old position is no longer known."""
+    def begin_epoch(self, offset: int) -> None:
+        """Number in a new epoch from an offset on: an old position is no longer known."""
+        oldest = self.ring.oldest
+        self.earlier = [item for item in self.earlier if oldest is not None and item[0] > oldest.offset]
+        self.earlier.append((offset, self.epoch))
         self.epoch = new_epoch()
         self.whole = False
+
+    def epoch_of(self, offset: int) -> str:
+        """The epoch in which an offset counts."""
+        return next((epoch for following, epoch in self.earlier if offset < following), self.epoch)
 
     @property
     def is_needed(self) -> bool:

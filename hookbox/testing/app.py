@@ -38,6 +38,7 @@ Answer: TypeAlias = "Reply | list[Any] | Callable[[Asked], Reply | list[Any]]"
 
 ANY_ACTION = "*"
 
+
 class ScriptedApp(Listener):
     """An application on a free port that answers webhooks as told; by default it allows everything.
 

@@ -23,8 +23,11 @@ BARE: Final = ("publish", "subscribe", "channel_info", "set_channel_options")
 HUB_PATHS: Final = ("/publish", "/subscribe")
 HUB_FIELD: Final = "hub.mode"
 
-Hub = Callable[[Environ, Given], Answer]
-"""Answers a form with `hub.mode` at one of the `HUB_PATHS`."""
+Hub = Callable[[Environ, bytes | None], Answer | None]
+"""Answers a form or query with `hub.mode` at one of the `HUB_PATHS`; None if it does not want to.
+
+It is given the body if that has been read already.
+"""
 
 _NO_VALUES: Final[Mapping[str, Any]] = {}
 
@@ -102,17 +105,28 @@ class Door:
     def bare(self, environ: Environ) -> Answer:
         """Answer a call at a path that it may share with the hub."""
         try:
-            in_body, in_query = self._read(environ)
+            in_query = _query(environ)
+            if self._hub is not None and in_query is not None and HUB_FIELD in in_query.values:
+                answered = self._hub(environ, None)
+                if answered is not None:
+                    return answered
+            body = self._body(environ)
+            in_body = self._given(environ, body)
             if self._hub is not None and in_body is not None and HUB_FIELD in in_body.values:
-                return self._hub(environ, in_body)
+                answered = self._hub(environ, body)
+                if answered is not None:
+                    return answered
             return self._call(environ, in_body, in_query)
         except HookboxError as error:
             return no(error)
 
     def _read(self, environ: Environ) -> tuple[Given | None, Given | None]:
         """What the body gives and what the query gives; None for one that is empty."""
-        query = environ.get("QUERY_STRING")
-        in_query = Given(read_form(query.encode("latin-1")), True) if query else None
+        in_query = _query(environ)
+        return self._given(environ, self._body(environ)), in_query
+
+    def _body(self, environ: Environ) -> bytes:
+        """The body; a request without one has to be one that may do without."""
         settings = self._site.settings
         if environ["REQUEST_METHOD"] != "POST":
             if not self._method.reads and not settings.allow_query_token:
@@ -123,11 +137,13 @@ class Door:
                     "allow_query_token",
                     "POST",
                 )
-            return None, in_query
-        body = read_body(environ, settings.api_body)
+            return b""
+        return read_body(environ, settings.api_body)
+
+    def _given(self, environ: Environ, body: bytes) -> Given | None:
         if not body:
-            return None, in_query
-        return read_given(body, environ.get("CONTENT_TYPE") or FORM, settings.json_depth), in_query
+            return None
+        return read_given(body, environ.get("CONTENT_TYPE") or FORM, self._site.settings.json_depth)
 
     def _call(self, environ: Environ, in_body: Given | None, in_query: Given | None) -> Answer:
         caller = self._callers.recognise(
@@ -135,6 +151,11 @@ class Door:
         )
         given = in_body or in_query or Given(_NO_VALUES, True)
         return answer(OK, success(self._method.call(caller, given)))
+
+
+def _query(environ: Environ) -> Given | None:
+    query = environ.get("QUERY_STRING")
+    return Given(read_form(query.encode("latin-1")), True) if query else None
 
 
 def _token(given: Given | None) -> object:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bottle
 
+from hookbox.commands.stream import leave
 from hookbox.web.api import body_limit, make_api, serves
 from hookbox.web.backlog.app import serves_backlog
 from hookbox.web.backlog.mount import backlog_of
@@ -17,14 +18,25 @@ from hookbox.web.demo import DemoApplication, add_demo
 from hookbox.web.dispatch import Dispatching, add_dispatch, serves_dispatch
 from hookbox.web.handover import Listening, Predecessor, address_wanted
 from hookbox.web.http import HttpServer, Visit, WsgiApp
+from hookbox.web.hub import PATH as HUB
+from hookbox.web.hub import SHARED_PATHS, HubDoor, add_hub
 from hookbox.web.inherited import DoorName
+from hookbox.web.lean import LeanBottle
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.outside import Access
-from hookbox.web.pages import make_pages
+from hookbox.web.pages import excuse, make_pages
+from hookbox.web.stream import StreamDoor, serves_streams
+from hookbox.web.tickets import Tickets
+from hookbox.web.topic import FOLDER as TOPICS
+from hookbox.web.topic import TopicDoor, add_topics
 
 if TYPE_CHECKING:
     from hookbox.server import Server
     from hookbox.settings import Settings
+
+HUB_PATHS = (HUB, *SHARED_PATHS)
+Part = tuple[Callable[[str], bool], WsgiApp]
+"""An application, and which paths it serves."""
 
 access_log = logging.getLogger("hookbox.access")
 
@@ -51,20 +63,36 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
             server.clock.monotonic(),
         )
     )
-    api = make_api(server.site, apply_settings=server.change, callers=callers)
     access = Access(lambda: server.settings, callers)
-    add_dispatch(api, Dispatching(server.site, server.delivering, access))
-    inside = beside(api, backlog_of(server.delivering, lambda: server.settings, access))
-    pages = make_pages(server.site, lack=lambda: "degraded" if server.store_fault else "")
+    hub = HubDoor(server.site, server.storeroom.hub, server.storeroom.deliveries, access)
+    api = make_api(server.site, apply_settings=server.change, callers=callers, hub=hub.for_api)
+    open_to_all = LeanBottle(excuse)
+    add_topics(open_to_all, TopicDoor(server.site, server.storeroom.deliveries, access))
+    add_dispatch(api, Dispatching(server.site, server.storeroom.deliveries, access))
+    backlog = backlog_of(
+        server.storeroom.deliveries,
+        lambda: server.settings,
+        access,
+        lambda subscription: server.storeroom.hub().end(subscription.id),
+    )
+    pages = make_pages(server.site, lack=lambda: "degraded" if server.storeroom.fault else "")
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
+    apart = settings.api_address is not None or DoorName.API in server.inherited
+    add_hub(open_to_all, hub, shared=apart)
+    inside: list[Part] = [(_serves_api, api), (serves_backlog, backlog)]
+    outside: list[Part] = [
+        (_serves_comet, transports),
+        (serves_streams, _make_streams(server, access)),
+        (_serves_hub, open_to_all),
+    ]
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
-    if settings.api_address is None and DoorName.API not in server.inherited:
-        return [_door(server, public, by_path(transports, pages, inside), public=True)]
+    if not apart:
+        return [_door(server, public, by_path([*inside, *outside], pages), public=True)]
     private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
-        _door(server, public, by_path(transports, pages, None), public=True),
-        _door(server, private, by_path(None, pages, inside), public=False),
+        _door(server, public, by_path(outside, pages), public=True),
+        _door(server, private, by_path(inside, pages), public=False),
     ]
 
 
@@ -79,27 +107,37 @@ def _listener(
     return taken or Listening(listen(*address))
 
 
-def beside(api: WsgiApp, backlog: WsgiApp) -> WsgiApp:
-    """One application out of two that share a port."""
+def _make_streams(server: Server, access: Access) -> WsgiApp:
+    tickets = Tickets(
+        server.clock, lambda: server.settings.max_streams, lambda guest: leave(server.site, guest)
+    )
+    server.checked[tickets] = None
+    return StreamDoor(server.site, lambda: server.storeroom.streams, access, tickets)
 
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return (backlog if serves_backlog(environ["PATH_INFO"]) else api)(environ, start_response)
 
-    return application
-
-
-def by_path(transports: WsgiApp | None, pages: WsgiApp, api: WsgiApp | None) -> WsgiApp:
-    """One application out of several: the API and comet where they are served, else the pages."""
+def by_path(parts: Sequence[Part], otherwise: WsgiApp) -> WsgiApp:
+    """One application out of several: the first that serves a path."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if api is not None and (serves(path) or serves_dispatch(path) or serves_backlog(path)):
-            return api(environ, start_response)
-        if transports is not None and path.startswith("/csp/"):
-            return transports(environ, start_response)
-        return pages(environ, start_response)
+        for serves_path, part in parts:
+            if serves_path(path):
+                return part(environ, start_response)
+        return otherwise(environ, start_response)
 
     return application
+
+
+def _serves_api(path: str) -> bool:
+    return serves(path) or serves_dispatch(path)
+
+
+def _serves_comet(path: str) -> bool:
+    return path.startswith("/csp/")
+
+
+def _serves_hub(path: str) -> bool:
+    return path in HUB_PATHS or path.startswith(TOPICS)
 
 
 def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) -> HttpServer:
@@ -120,7 +158,7 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
 
 def limit_of(settings: Settings, path: str) -> int:
     """Bytes that the body of a request to a path may have."""
-    if serves_dispatch(path) or serves_backlog(path):
+    if serves_dispatch(path) or serves_backlog(path) or path == HUB:
         return settings.api_body
     return body_limit(settings, path) or settings.client_body
 

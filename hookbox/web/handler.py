@@ -16,9 +16,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from gevent import get_hub
 from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
+from hookbox.transports.socket_outbox import WOULD_BLOCK
 from hookbox.web.origin import OriginRule, plain_address
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import RequestHead
@@ -32,6 +34,7 @@ quiet = logging.getLogger("hookbox.upgrade")
 quiet.setLevel(logging.CRITICAL)
 
 NOTHING: Final = BytesIO()
+READ: Final = 1
 DRAIN_BYTES: Final = 65_536
 DRAIN_SECONDS: Final = 0.5
 PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
@@ -160,6 +163,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         environ["hookbox.client_ip"] = self.client_ip
         environ["hookbox.direct_peer"] = "" if forwarded or "HTTP_FORWARDED" in headers else self.peer
         environ["hookbox.origin"] = self._origin
+        environ["hookbox.watch"] = self.watch
         environ["wsgi.input_terminated"] = True
         return environ
 
@@ -286,7 +290,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         start = self._head_bytes(head, goes_on, "Transfer-Encoding: chunked\r\n" if chunked else "")
         sent = 0
         for piece in pieces:
-            if not piece or head.method == "HEAD":
+            if head.method == "HEAD":
+                continue
+            if not piece:  # the head is not to wait for what comes later
+                if start:
+                    self._send(start)
+                    start = b""
                 continue
             sent += len(piece)
             self._send(start + (b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece))
@@ -296,6 +305,45 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             self._send(start + end)
         self._log(int(self._started[0][:3]), sent)
         return goes_on
+
+    def watch(self, gone: Callable[[], None]) -> Callable[[], None]:
+        """See whether the peer closes while it is answered.
+
+        Args:
+            gone: called once then, in the hub; must not block.
+
+        Returns:
+            what ends the watching; to be called before the answer's end.
+        """
+        watcher = get_hub().loop.io(self.socket.fileno(), READ)
+
+        def look() -> None:
+            closed = self._has_closed()
+            if closed is not None:  # one that sends more is not watched further
+                watcher.stop()
+            if closed:
+                gone()
+
+        def end() -> None:
+            watcher.stop()
+            watcher.close()
+
+        watcher.start(look)
+        return end
+
+    def _has_closed(self) -> bool | None:
+        """Whether the peer has closed; None if nothing can be told of that yet."""
+        sock, flags = self.socket, 0 if self.server.ssl_enabled else socket.MSG_PEEK
+        timeout = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return not sock.recv(1, flags)
+        except WOULD_BLOCK:
+            return None
+        except OSError:
+            return True
+        finally:
+            sock.settimeout(timeout)
 
     def _send(self, data: bytes) -> None:
         """Send all of it.
@@ -359,4 +407,4 @@ def peer_address(address: Any) -> str:
 
 def uses_cookies(path: str) -> bool:
     """Whether a path acts for the user of a browser, so that the page's origin has to be allowed."""
-    return path.startswith(("/ws", "/csp"))
+    return path.startswith(("/ws", "/csp", "/stream"))

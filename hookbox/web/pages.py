@@ -66,6 +66,7 @@ def own_parts(site: Site) -> list[Part]:
     return [
         Part("WebSocket", True),
         Part("HTTP API", has_token, "web/"),
+        Part("WebSub hub", site.settings.hub != "off", "hub"),
         Part("Browser client", True, "static/hookbox.js"),
         Part("Health", True, "healthz"),
     ]
@@ -88,7 +89,7 @@ def make_pages(
         lack: what does not work now although the rest does, in one word; empty for nothing.
         folder: where the browser client's files are; they are read once.
     """
-    app = LeanBottle(_excuse)
+    app = LeanBottle(excuse)
 
     def ready(environ: Environ) -> Answer:
         word = "draining" if site.draining else fault()
@@ -150,7 +151,8 @@ def _whole(status: int, text: str, headers: Headers) -> Answer:
     return Answer(STATUS_LINES[status], [*headers, ("Content-Length", str(len(body)))], body)
 
 
-def _excuse(environ: Environ, status: int, allow: str) -> Answer:
+def excuse(environ: Environ, status: int, allow: str) -> Answer:
+    """The answer where no handler answers, in words."""
     words = {404: "not found", 405: "method not allowed", 500: "internal error"}
     extra: Headers = [("Allow", allow)] if allow else []
     return _whole(status, words.get(status, "bad request") + "\n", [*WORD_HEADERS, *extra])

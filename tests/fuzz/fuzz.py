@@ -4,7 +4,7 @@ python tests/fuzz/fuzz.py [--count 200000] [--seed 1] [TARGET...]
 python tests/fuzz/fuzz.py --again SEED NUMBER TARGET       one input of such a run once more
 python tests/fuzz/fuzz.py --input FILE TARGET              an input from a file
 
-Targets are frames, requests, lines, comet, answers (parsers, in this process and one more) and `server`, to
+Targets are frames, requests, lines, comet, answers, hub (parsers, in this process and one more) and `server`, to
 which a sixty-fourth of as many are sent over sockets. The same seed makes the same inputs. Exit status 1 means
 that something came of an input that must not have; such inputs are written to tests/fuzz/finds.
 """

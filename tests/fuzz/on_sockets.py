@@ -21,7 +21,7 @@ from targets import TARGETS, CometTarget
 from hookbox.testing import DEADLINE, HookboxProcess
 
 SETTINGS = {"leave_grace": 0, "breaker_failures": 10**6, "breaker_calls": 10**6, "webhook_timeout": 2}
-STATUSES = {101, 200, 204, 304, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 426, 429, 431, 501, 503, 505}
+STATUSES = {101, 200, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 417, 426, 429, 431, 501, 503, 505, 508}
 OUR_CODES = {1000, 1002, 1007, 1008, 1009, 4500, 4501, 4503, 4505}
 ROUND = 100
 """Inputs between two looks at the control client."""
@@ -111,6 +111,20 @@ class Attacker:
             for piece in cuts(chance, data):
                 _send(raw.socket, text(piece))
             return self._ending(raw)
+
+    def hub(self, data, chance):
+        body, question, query = data.partition(b"?")
+        path = chance.choice((b"/hub", b"/hub", b"/subscribe", b"/publish"))
+        target = path + question + re.sub(rb"[^!-~]", b"", query)[:4000]
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n" % (target, len(body))
+        kind = chance.choice((b"", b"Content-Type: application/x-www-form-urlencoded\r\n", b"Content-Type: text/plain\r\n"))
+        with self._connection() as sock:
+            _send(sock, head + kind + b"\r\n" + body)
+            answer = _read_all(sock)
+        status = int(re.match(rb"HTTP/1\.1 (\d{3}) ", answer)[1])
+        assert status in STATUSES, status
+        assert b"Traceback" not in answer
+        return str(status)
 
     @staticmethod
     def _ending(raw):

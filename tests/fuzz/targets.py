@@ -1,4 +1,4 @@
-"""The five kinds of input: how a valid one looks, and what must hold of any other."""
+"""The six kinds of input: how a valid one looks, and what must hold of any other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from base64 import b64encode, urlsafe_b64encode
 
 from client_frames import client_frame
 from house import HouseTarget
+from hub_target import HubTarget
 from mutate import cuts, damage
 from reference import Frames, Refused, framing, read_chunks, read_fields, read_json
 
@@ -626,6 +627,6 @@ class AnswersTarget(Target):
         return type(verdict).__name__.lower() + self._road.answered(verdict)
 
 
-TARGETS = {target.name: target for target in (FramesTarget, RequestsTarget, LinesTarget, CometTarget, AnswersTarget)}
+TARGETS = {target.name: target for target in (FramesTarget, RequestsTarget, LinesTarget, CometTarget, AnswersTarget, HubTarget)}
 
 

@@ -27,6 +27,7 @@ SEEN = {
     "lines": {"some frames", "no frame, bad_json", "some frames, bad_frame"},
     "comet": {"refused", "1 packets", "2 packets"},
     "answers": {"no answer", "allow"},
+    "hub": {"subscribe", "unsubscribe", "ping", "fat ping", "refused, 400", "refused, 403", "refused, 415"},
 }
 """Outcomes that any run must have: without them it would not get behind the first check."""
 

@@ -199,6 +199,26 @@ def test_R08_a_body_of_just_the_limit_is_whole(receiver, sender):
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: %d\r\n\r\n" % (MOST_READ + 1),
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (MOST_READ + 1),
+    ],
+)
+def test_one_byte_too_many_is_not_read_even_if_it_comes_with_the_rest(receiver, sender, head):
+    end = b"\r\n0\r\n\r\n" if b"chunked" in head else b""
+    url = receiver(says(b"HTTP/1.1 200 OK\r\n" + head + b"x" * (MOST_READ + 1) + end)).url
+    sent = sender.send(Outgoing(url))
+    assert (sent.outcome, len(sent.body), sent.truncated) == ("ok", MOST_READ, True)
+
+
+def test_what_is_asked_of_a_receiver_is_put_behind_its_own_query(receiver, sender):
+    server = receiver(says(OK))
+    sender.send(Outgoing(server.url, method="GET", query="a=b"))
+    assert server.seen[0][0][0].startswith(b"GET /hook?x=1&a=b HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
     "pieces",
     [(FOREVER,), (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *(b"x", 0.1) * 99), (b"H", 0.1) * 99],
     ids=["never", "drip", "drip of the head"],

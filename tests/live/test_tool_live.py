@@ -1,11 +1,16 @@
 """`hookbox publish`, `dispatch` and `deliveries` as processes, against a running server."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -226,3 +231,33 @@ def test_the_listing_into_a_pipe_that_closes_early_is_no_error(server):
     environ = {**os.environ, "HOOKBOX_SERVER": server.url, "HOOKBOX_API_SECURITY_TOKEN": TOKEN}
     command = f"{sys.executable} -m hookbox deliveries list | true"
     assert subprocess.run(command, shell=True, env=environ, capture_output=True, timeout=DEADLINE * 3).stderr == b""
+
+
+def test_on_a_terminal_tables_fit_and_progress_is_one_line(server, tool, inbox):
+    tool("dispatch", "--topic", "a.topic.with.a.rather.long.name", inbox.url + "?" + "q" * 200, "--data", "1")
+    environ = {**os.environ, "HOOKBOX_SERVER": server.url, "HOOKBOX_API_SECURITY_TOKEN": TOKEN}
+    environ.pop("COLUMNS", None)
+    shown = on_a_terminal(["deliveries", "list"], environ, columns=70)
+    head, row = shown.splitlines()
+    assert head.startswith("DELIVERY")
+    assert len(row) <= 70
+    assert row.endswith("…")
+    shown = on_a_terminal(["deliveries", "replay", "a.topic.with.a.rather.long.name", inbox.url], environ, columns=70)
+    *_, progress, end = shown.splitlines()
+    assert progress.split("\r")[-1].strip() == "replay done: 1 of 1 (100%)"
+    assert re.fullmatch(r"job_\w+: replay done: 1 of 1 \(100%\)", end)
+
+
+def on_a_terminal(words, environ, columns):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([sys.executable, "-m", "hookbox", *words], env=environ, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what Linux says at the end
+        while piece := os.read(ours, 4096):
+            shown += piece
+    os.close(ours)
+    assert process.wait(DEADLINE) == 0, shown
+    return shown.decode().replace("\r\n", "\n")

@@ -190,11 +190,14 @@ def test_what_is_meant_for_the_hub_goes_there_from_the_bare_paths_only():
     app = make_api(
         rig.site,
         apply_settings=lambda changes: None,
-        hub=lambda environ, given: answer("202 Accepted", given.values["hub.mode"]),
+        hub=lambda environ, body: answer("202 Accepted", (body or b"in the query").decode()),
     )
     body = b"hub.mode=publish&hub.topic=x"
-    assert rig.request("POST", "/publish", body, app=app, token=None).body == b"publish"
+    assert rig.request("POST", "/publish", body, app=app, token=None).body == body
     assert rig.request("POST", "/subscribe", body, app=app, token=None).status == 202
+    assert rig.request("POST", "/publish", b"x", query="hub.mode=publish", app=app, token=None).body == b"in the query"
+    off = make_api(rig.site, apply_settings=lambda changes: None, hub=lambda environ, body: None)
+    assert rig.request("POST", "/publish", body, app=off).error == "channel_name required"
     assert rig.request("POST", "/web/publish", body, app=app).error == "channel_name required"
     assert rig.request("POST", "/publish", body).error == "channel_name required"
 

@@ -90,7 +90,7 @@ def test_B01_messages_are_found_by_time_and_text(room):
 
 
 def test_B01_a_search_among_many_stops_and_goes_on_with_a_cursor(room, monkeypatch):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.SEARCHED", 3)
+    monkeypatch.setattr("hookbox.delivery.store.looking.SEARCHED", 3)
     monkeypatch.setattr("hookbox.web.backlog.messages.MOST_STRETCHES", 2)
     wanted = room.publish("news", body=b"needle")
     room.publish("news", 20)
@@ -250,7 +250,7 @@ def test_B01_deliveries_are_listed_newest_first_and_filtered(room):
 
 
 def test_B01_a_filter_among_many_stops_and_goes_on_with_a_cursor(room, monkeypatch):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.LOOKED_AT", 3)
+    monkeypatch.setattr("hookbox.delivery.store.looking.LOOKED_AT", 3)
     monkeypatch.setattr("hookbox.web.backlog.deliveries.MOST_STRETCHES", 2)
     wanted = room.post.accepted(tag="needle")
     for _ in range(4):
@@ -442,7 +442,7 @@ def test_B03_a_bulk_retry_that_cannot_be_meant_is_refused(room, given, named):
 
 
 def test_B05_what_is_kept_of_a_topic_is_replayed_to_a_new_endpoint_in_order(room, monkeypatch):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.PAGE", 7)
+    monkeypatch.setattr("hookbox.delivery.store.looking.PAGE", 7)
     for n in range(30):
         room.publish("a/b ü", body=b"%d" % n)
         room.publish("other")
@@ -484,7 +484,7 @@ def test_B05_a_replay_goes_through_the_filter_and_is_held_while_the_endpoint_is(
 
 
 def test_B05_a_replay_waits_while_the_queue_is_half_full_and_loses_nothing(open_room, monkeypatch):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.PAGE", 4)
+    monkeypatch.setattr("hookbox.delivery.store.looking.PAGE", 4)
     room = open_room(queue=10)
     for n in range(20):
         room.publish("news", body=b"%d" % n)
@@ -500,7 +500,7 @@ def test_B05_a_replay_waits_while_the_queue_is_half_full_and_loses_nothing(open_
 
 
 def test_B05_a_replay_goes_on_after_a_restart_with_none_lost_and_none_twice(open_room, monkeypatch, tmp_path):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.PAGE", 4)
+    monkeypatch.setattr("hookbox.delivery.store.looking.PAGE", 4)
     room = open_room(queue=10, path=str(tmp_path / "db"))
     for n in range(20):
         room.publish("news", body=b"%d" % n)
@@ -521,7 +521,7 @@ def test_B05_a_replay_goes_on_after_a_restart_with_none_lost_and_none_twice(open
 
 
 def test_B05_a_replay_to_an_endpoint_that_is_deleted_ends_and_says_so(open_room, monkeypatch):
-    monkeypatch.setattr("hookbox.delivery.store.backlog.PAGE", 4)
+    monkeypatch.setattr("hookbox.delivery.store.looking.PAGE", 4)
     room = open_room(queue=10)
     room.publish("news", 20)
     room.post.receivers.think(NEW)

@@ -7,6 +7,7 @@ import pytest
 from backlog_calls import Backroom
 from store_values import endpoint as stored_endpoint
 
+from hookbox.delivery.models import Kind
 from hookbox.webhooks.signing import verify
 
 URL = "http://hook.example/in"
@@ -238,10 +239,9 @@ def test_a_test_message_is_sent_once_in_any_state(room, state):
 
 
 @pytest.fixture
-def subscribed(room, monkeypatch):
+def subscribed(room):
     """An endpoint that a subscriber made."""
-    monkeypatch.setattr("hookbox.web.backlog.shown.kind", lambda e: "websub" if e.id == "ep_sub" else "registered")
-    made = stored_endpoint("ep_sub", topics=("news",))
+    made = stored_endpoint("ep_sub", topics=("news",), kind=Kind.WEBSUB, lease_until_ms=room.post.now_ms + 60_000)
     room.post.worker.endpoint_changed(made)
     return room.post.worker.endpoint(made.id)
 

@@ -25,6 +25,8 @@ PAGE = 200
 """Rows that one call reads at most."""
 
 DAY_MS = 24 * 3600 * 1000
+DELETED = "endpoint deleted"
+"""Why deliveries are cancelled whose endpoint was deleted."""
 
 Place = tuple[int, str]
 """Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
@@ -91,6 +93,7 @@ class Finished:
         notices: errbacks and response callbacks.
         endpoint: as it stands now, None if unchanged.
         forget: whether nothing of the delivery is to be kept, nor of its message if that has no other.
+        dropped: an endpoint that is deleted, None for none.
     """
 
     delivery: Delivery
@@ -98,6 +101,7 @@ class Finished:
     notices: tuple[Entry, ...] = ()
     endpoint: Endpoint | None = None
     forget: bool = False
+    dropped: EndpointId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,22 @@ class Standing:
     oldest_due_ms: int | None = None
     bytes: int = 0
     wal_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Some messages of a topic in the store.
+
+    Args:
+        epoch: of the offsets.
+        first, last: the smallest offset and the largest.
+        consecutive: whether all between are there, in that one epoch.
+    """
+
+    epoch: str
+    first: int
+    last: int
+    consecutive: bool
 
 
 class Store(Protocol):
@@ -262,6 +282,12 @@ class Store(Protocol):
     def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
         """The last messages below a number, newest first; of all topics if `topic` is empty."""
 
+    def newest_numbers(self, topic: str, limit: int, until_seq: int | None = None) -> list[int]:
+        """The `seq` of a topic's last messages, up to that one, newest first."""
+
+    def stretch(self, topic: str, after_seq: int, until_seq: int) -> Run | None:
+        """What is kept of a topic after a number and up to another; None if that is nothing."""
+
     def delivery(self, delivery: DeliveryId) -> Delivery | None:
         """One delivery."""
 
@@ -285,8 +311,10 @@ class Store(Protocol):
         What is owed to it becomes held if it is not enabled, and is released if it is.
         """
 
-    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
-        """Forget an endpoint; its unfinished deliveries are cancelled."""
+    def drop_endpoint(
+        self, endpoint: EndpointId, now_ms: int, reason: str = DELETED, notices: Sequence[Entry] = ()
+    ) -> None:
+        """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
 
     def change(self, deliveries: Sequence[Delivery]) -> None:
         """Replace how some deliveries stand: held ones released, cancelled by an operator."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from hookbox.delivery.models import (
     Attempt,
@@ -13,6 +14,7 @@ from hookbox.delivery.models import (
     DeliveryId,
     Endpoint,
     EndpointId,
+    Kind,
     Message,
     MessageId,
     Source,
@@ -32,10 +34,12 @@ DELIVERY = (
     "created_ms, done_ms, ordering, failing_ms"
 )
 ATTEMPT = "n, cause, start_ms, took_ms, outcome, status, address, request, response, body, detail"
-ENDPOINT = "id, url, created_ms, about"
+ENDPOINT = "id, url, created_ms, kind, topic, host, lease_until_ms, renew_ms, about"
 
 Row = Sequence[Any]
 
+_COLUMNS = ("id", "url", "created_ms", "kind", "lease_until_ms", "renew_ms")
+"""Of an endpoint, what has a column of its own."""
 _NO_WISHES = Wishes()
 _WISHES = tuple(field.name for field in fields(Wishes))
 
@@ -126,21 +130,33 @@ def read_attempt(row: Row) -> Attempt:
 def endpoint_row(endpoint: Endpoint) -> Row:
     """An endpoint's row, in the order of `ENDPOINT`."""
     about = asdict(endpoint)
-    for name in ("id", "url", "created_ms"):
+    for name in _COLUMNS:
         del about[name]
-    return endpoint.id, endpoint.url, endpoint.created_ms, json.dumps(about)
+    e = endpoint
+    topic, host = (e.topics[0], host_of(e.url)) if e.is_subscription else (None, "")
+    return (
+        e.id, e.url, e.created_ms, e.kind.value, topic, host, e.lease_until_ms, e.renew_ms, json.dumps(about),
+    )  # fmt: skip
 
 
 def read_endpoint(row: Row) -> Endpoint:
     """An endpoint from its row."""
-    name, url, created_ms, about = row
+    name, url, created_ms, kind, _topic, _host, lease_until_ms, renew_ms, about = row
     given = json.loads(about)
     for field in ("topics", "retry"):
         given[field] = None if given[field] is None else tuple(given[field])
     for field in ("secrets", "headers"):
         given[field] = _pairs(given[field])
     given["rate"] = tuple(given["rate"])
-    return Endpoint(id=EndpointId(name), url=url, created_ms=created_ms, **given)
+    return Endpoint(
+        id=EndpointId(name), url=url, created_ms=created_ms, kind=Kind(kind), lease_until_ms=lease_until_ms,
+        renew_ms=renew_ms, **given,
+    )  # fmt: skip
+
+
+def host_of(url: str) -> str:
+    """Whose a callback is: the host of its URL, in lower case."""
+    return urlsplit(url).hostname or ""
 
 
 def _pairs(value: list[list[Any]]) -> tuple[tuple[Any, Any], ...]:

@@ -24,7 +24,12 @@ CREATE TABLE messages (
 CREATE INDEX messages_of_topic ON messages (topic, seq);
 
 CREATE TABLE endpoints (
-  id TEXT PRIMARY KEY, url TEXT NOT NULL, created_ms INTEGER NOT NULL, about TEXT NOT NULL) WITHOUT ROWID;
+  id TEXT PRIMARY KEY, url TEXT NOT NULL, created_ms INTEGER NOT NULL, kind TEXT NOT NULL, topic TEXT,
+  host TEXT NOT NULL, lease_until_ms INTEGER NOT NULL, renew_ms INTEGER NOT NULL, about TEXT NOT NULL,
+  UNIQUE (kind, topic, url)) WITHOUT ROWID;
+CREATE INDEX endpoints_by_host ON endpoints (kind, host);
+CREATE INDEX endpoints_by_lease ON endpoints (lease_until_ms) WHERE lease_until_ms > 0;
+CREATE INDEX endpoints_by_renewal ON endpoints (renew_ms) WHERE renew_ms > 0;
 
 CREATE TABLE deliveries (
   id TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES messages, endpoint TEXT REFERENCES endpoints,
@@ -56,6 +61,15 @@ CREATE TABLE jobs (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL,
   count INTEGER NOT NULL, problem TEXT NOT NULL, created_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
+
+CREATE TABLE verifications (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, mode TEXT NOT NULL, topic TEXT NOT NULL, callback TEXT NOT NULL,
+  host TEXT NOT NULL, tries INTEGER NOT NULL, due_ms INTEGER NOT NULL, about TEXT NOT NULL);
+CREATE INDEX verifications_by_host ON verifications (host);
+
+CREATE TABLE fetches (
+  topic TEXT PRIMARY KEY, due_ms INTEGER, tries INTEGER NOT NULL, etag TEXT NOT NULL,
+  last_modified TEXT NOT NULL, sha256 TEXT NOT NULL, self_url TEXT NOT NULL) WITHOUT ROWID;
 """
 
 

@@ -22,6 +22,7 @@ from hookbox.delivery.models import (
 from hookbox.delivery.store import order, pages, rows, tables
 from hookbox.delivery.store.base import (
     DAY_MS,
+    DELETED,
     FIRST,
     PAGE,
     Begun,
@@ -30,6 +31,7 @@ from hookbox.delivery.store.base import (
     Finished,
     Place,
     Remembered,
+    Run,
     Search,
     Standing,
 )
@@ -271,6 +273,8 @@ class SqliteStore:
         self._replace(db, finished.delivery)
         if finished.endpoint is not None:
             self._keep_endpoint(db, finished.endpoint)
+        if finished.dropped is not None:
+            self._drop_endpoint(db, finished.dropped, DELETED, finished.delivery.done_ms)
         self._insert_all(db, finished.notices)
         released = order.release(db, finished.delivery)
         if finished.forget:
@@ -421,20 +425,20 @@ class SqliteStore:
         if tables.hold_or_release(db, endpoint):
             self._unfinished = None
 
-    def drop_endpoint(self, endpoint: EndpointId, now_ms: int) -> None:
-        """Forget an endpoint; its unfinished deliveries are cancelled."""
+    def drop_endpoint(
+        self, endpoint: EndpointId, now_ms: int, reason: str = DELETED, notices: Sequence[Entry] = ()
+    ) -> None:
+        """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE deliveries SET state = 'cancelled', reason = 'endpoint deleted', done_ms = ? "
-                f"WHERE endpoint = ? AND state IN {(*UNFINISHED, 'held')}",
-                (now_ms, endpoint),
-            )
-            db.execute("UPDATE deliveries SET endpoint = NULL WHERE endpoint = ?", (endpoint,))
-            db.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
-            self._unfinished = None
+            self._drop_endpoint(db, endpoint, reason, now_ms)
+            self._insert_all(db, notices)
 
-        self._thread.call(work)
+        self._write(work)
+
+    def _drop_endpoint(self, db: sqlite3.Connection, endpoint: EndpointId, reason: str, now_ms: int) -> None:
+        tables.drop_endpoint(db, endpoint, reason, now_ms)
+        self._unfinished = None
 
     def change(self, deliveries: Sequence[Delivery]) -> None:
         """Replace how some deliveries stand: held ones released, cancelled by an operator."""
@@ -495,6 +499,16 @@ class SqliteStore:
     def overflow(self, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
         """Cancel some of the oldest held deliveries where there are too many, or they are too old."""
         return self._thread.call(lambda db: tables.give_up_held(db, most, before_ms, now_ms))
+
+    # what streams go by
+
+    def newest_numbers(self, topic: str, limit: int, until_seq: int | None = None) -> list[int]:
+        """The `seq` of a topic's last messages, up to that one, newest first."""
+        return self._thread.call(lambda db: tables.newest_numbers(db, topic, limit, until_seq))
+
+    def stretch(self, topic: str, after_seq: int, until_seq: int) -> Run | None:
+        """What is kept of a topic after a number and up to another; None if that is nothing."""
+        return self._thread.call(lambda db: tables.stretch(db, topic, after_seq, until_seq))
 
     def _one(self, wanted: str, values: Sequence[object], read: Callable[[rows.Row], T]) -> T | None:
         row = self._thread.call(lambda db: db.execute(wanted, values).fetchone())

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from hookbox.delivery.models import Attempt, Delivery, DeliveryId, Endpoint, EndpointId
 from hookbox.delivery.store import rows
-from hookbox.delivery.store.base import Entry, Search
+from hookbox.delivery.store.base import Entry, Run, Search
 
+LARGEST = 2**63 - 1
 BATCH = 1000
 """Rows that one round of tidying removes at most, so that nobody waits long for it."""
 
@@ -28,9 +29,10 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
-    """Write deliveries whose messages are there."""
+    """Write deliveries whose messages are there; those of an endpoint that has gone are owed to nobody."""
     db.executemany(
-        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) VALUES ({rows.marks(rows.DELIVERY)}, 0)",
+        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) SELECT {rows.marks(rows.DELIVERY)}, 0 "
+        "WHERE ?3 IS NULL OR EXISTS (SELECT 1 FROM endpoints WHERE id = ?3)",
         map(rows.delivery_row, deliveries),
     )
 
@@ -55,8 +57,9 @@ def forget(db: sqlite3.Connection, delivery: Delivery) -> None:
 def keep_endpoint(db: sqlite3.Connection, endpoint: Endpoint) -> None:
     """Create an endpoint, or replace the one of that id."""
     db.execute(
-        f"INSERT INTO endpoints ({rows.ENDPOINT}) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET url = excluded.url, about = excluded.about",
+        f"INSERT INTO endpoints ({rows.ENDPOINT}) VALUES ({rows.marks(rows.ENDPOINT)}) "
+        "ON CONFLICT (id) DO UPDATE SET url = excluded.url, topic = excluded.topic, host = excluded.host, "
+        "lease_until_ms = excluded.lease_until_ms, renew_ms = excluded.renew_ms, about = excluded.about",
         rows.endpoint_row(endpoint),
     )
 
@@ -70,6 +73,17 @@ def hold_or_release(db: sqlite3.Connection, endpoint: Endpoint) -> int:
         change = "SET state = ? WHERE endpoint = ? AND state IN ('scheduled', 'waiting')"
         state = "held"
     return db.execute(f"UPDATE deliveries {change}", (state, endpoint.id)).rowcount
+
+
+def drop_endpoint(db: sqlite3.Connection, endpoint: EndpointId, reason: str, now_ms: int) -> None:
+    """Forget an endpoint; its unfinished deliveries are cancelled for that reason."""
+    db.execute(
+        "UPDATE deliveries SET state = 'cancelled', reason = ?, done_ms = ? "
+        "WHERE endpoint = ? AND state IN ('scheduled', 'in_flight', 'waiting', 'held')",
+        (reason, now_ms, endpoint),
+    )
+    db.execute("UPDATE deliveries SET endpoint = NULL WHERE endpoint = ?", (endpoint,))
+    db.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
 
 
 def conditions(search: Search) -> tuple[list[str], list[object]]:
@@ -135,9 +149,7 @@ def remove_messages(db: sqlite3.Connection, before_ms: int) -> int:
     return db.execute(f"DELETE FROM messages WHERE seq IN ({alone})", (before_ms, BATCH)).rowcount
 
 
-def give_up_held(
-    db: sqlite3.Connection, most: int, before_ms: int, now_ms: int
-) -> dict[EndpointId, int]:
+def give_up_held(db: sqlite3.Connection, most: int, before_ms: int, now_ms: int) -> dict[EndpointId, int]:
     """Cancel some of the oldest held deliveries of each endpoint that has too many, or too old ones."""
     found = db.execute(
         "SELECT endpoint, COUNT(*), SUM(created_ms < ?) FROM deliveries "
@@ -154,3 +166,23 @@ def give_up_held(
         if count > 0:
             gone[EndpointId(endpoint)] = db.execute(give_up, (now_ms, endpoint, count)).rowcount
     return gone
+
+
+def newest_numbers(db: sqlite3.Connection, topic: str, limit: int, until_seq: int | None) -> list[int]:
+    """The `seq` of a topic's last messages, up to that one, newest first."""
+    wanted = (
+        "SELECT seq FROM messages WHERE topic = ? AND seq <= ? AND source <> 'resend' "
+        "ORDER BY seq DESC LIMIT ?"
+    )
+    until = LARGEST if until_seq is None else until_seq
+    return [seq for (seq,) in db.execute(wanted, (topic, until, limit))]
+
+
+def stretch(db: sqlite3.Connection, topic: str, after_seq: int, until_seq: int) -> Run | None:
+    """What is kept of a topic after a number and up to another; None if that is nothing."""
+    wanted = (
+        "SELECT count(*), min(offset), max(offset), min(epoch), max(epoch) FROM messages "
+        "WHERE topic = ? AND seq > ? AND seq <= ? AND source <> 'resend'"
+    )
+    count, first, last, epoch, other = db.execute(wanted, (topic, after_seq, until_seq)).fetchone()
+    return Run(epoch, first, last, epoch == other and last - first + 1 == count) if count else None

@@ -199,7 +199,7 @@ def _status(error: HookboxError) -> tuple[int, str]:
 
 def _excuse(environ: Environ, status: int, allow: str) -> Answer:
     words: dict[int, tuple[str, str]] = {
-        404: ("not_found", "there is nothing here; see the section on the backlog in docs/api.md"),
+        404: ("not_found", "there is nothing here; docs/api.md lists the calls"),
         405: ("method_not_allowed", f"takes {allow}"),
         500: ("internal", "internal error"),
     }

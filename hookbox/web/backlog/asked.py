@@ -12,7 +12,7 @@ from typing import Final
 from hookbox.core.values import JSON
 from hookbox.delivery.intake_values import as_text
 from hookbox.delivery.models import State
-from hookbox.delivery.store.backlog import UNDELIVERED
+from hookbox.delivery.store.looking import UNDELIVERED
 from hookbox.sources import nearest
 from hookbox.web.bodies import Unreadable
 

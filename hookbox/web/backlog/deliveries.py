@@ -7,8 +7,9 @@ from typing import Final
 
 from hookbox.core.values import JSONObject
 from hookbox.delivery.models import DeliveryId, EndpointId, MessageId, State
-from hookbox.delivery.store.backlog import Backlog, Listed
+from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.base import Search
+from hookbox.delivery.store.looking import Listed
 from hookbox.errors import CommandRefused, NotFound
 from hookbox.web.backlog import shown
 from hookbox.web.backlog.asked import Asked, bad, write_cursor

@@ -10,16 +10,17 @@ from hookbox.delivery import again
 from hookbox.delivery.again import Goal
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.intake_values import read_secret
-from hookbox.delivery.models import Endpoint, Message, MessageId, Source, Wishes
+from hookbox.delivery.models import Delivery, Endpoint, Message, MessageId, Source, Wishes
 from hookbox.delivery.notices import masked
-from hookbox.delivery.store.backlog import LAST_SEQ, Backlog, Headline, Sought
+from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.base import Entry, Search
+from hookbox.delivery.store.looking import LAST_SEQ, Headline, Sought
 from hookbox.errors import CommandRefused, NotFound
 from hookbox.web.backlog import shown
 from hookbox.web.backlog.asked import Asked, bad, write_cursor
 from hookbox.web.backlog.office import Office, Reply
 
-MOST_STRETCHES: Final = 50
+MOST_STRETCHES: Final = 100
 """Stretches of the table that one call looks at; what is not found by then is looked for with the cursor."""
 MOST_RESENT: Final = 500
 """Destinations of one message."""
@@ -126,7 +127,7 @@ def _goals(office: Office, asked: Asked, message: Message) -> list[Goal]:
         stretch = office.backlog.deliveries(Search(message=message.id), after=place)
         for each in stretch.found:
             goal = Goal.of(each.delivery)
-            if _still_there(office, goal, each.delivery.reason):
+            if _still_there(office, goal, each.delivery):
                 goals.setdefault(goal.endpoint or goal.url, goal)
         place = stretch.place
         if len(goals) > MOST_RESENT:
@@ -138,9 +139,9 @@ def _goals(office: Office, asked: Asked, message: Message) -> list[Goal]:
     return list(goals.values())
 
 
-def _still_there(office: Office, goal: Goal, reason: str) -> bool:
+def _still_there(office: Office, goal: Goal, before: Delivery) -> bool:
     if goal.endpoint is None:
-        return reason != "endpoint deleted"
+        return before.reason != "endpoint deleted"
     return office.worker.endpoint(goal.endpoint) is not None
 
 

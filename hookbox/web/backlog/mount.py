@@ -17,7 +17,7 @@ def backlog_of(
     deliveries: Callable[[], Deliveries],
     settings: Callable[[], Settings],
     access: Access,
-    unsubscribe: Callable[[Endpoint], None] | None = None,
+    unsubscribe: Callable[[Endpoint], object] | None = None,
 ) -> LeanBottle:
     """The application.
 

@@ -13,8 +13,9 @@ from hookbox.delivery.intake_values import as_text
 from hookbox.delivery.jobs import Jobs
 from hookbox.delivery.models import Delivery, DeliveryId, Endpoint, EndpointId
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.backlog import Backlog, Listed
+from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.base import Store
+from hookbox.delivery.store.looking import Listed
 from hookbox.delivery.worker import Worker
 from hookbox.errors import CommandRefused, NotFound
 from hookbox.web.backlog.asked import bad
@@ -54,7 +55,7 @@ class Office:
     jobs: Jobs
     clock: Clock
     policy: Callable[[], Policy]
-    unsubscribe: Callable[[Endpoint], None] | None = None
+    unsubscribe: Callable[[Endpoint], object] | None = None
 
     def now_ms(self) -> int:
         """Now."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final
 
 from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.models import Attempt, Endpoint, Message, Wishes
 from hookbox.delivery.notices import iso, masked
 from hookbox.delivery.outcome import MASKED, SECRET
-from hookbox.delivery.store.backlog import Headline, Job, Listed
+from hookbox.delivery.store.backlog import Job
+from hookbox.delivery.store.looking import Headline, Listed
 from hookbox.webhooks.signing import Secret
 
 MASKED_SECRET: Final = f"whsec_{MASKED}"
@@ -149,7 +150,7 @@ def endpoint(about: Endpoint, secret: str = "") -> JSONObject:
 
 def kind(about: Endpoint) -> str:
     """How an endpoint came to be: `registered` by an operator or the application, or by `websub`."""
-    return str(getattr(about, "kind", "registered"))
+    return about.kind.value
 
 
 def _secret(text: str, until_ms: int) -> JSONObject:
@@ -163,9 +164,9 @@ def subscription(about: Endpoint) -> JSONObject:
         "id": about.id,
         "topic": about.topics[0] if about.topics else None,
         "callback": about.url,
-        "signed": bool(getattr(about, "hub_secret", "")),
-        "dialect": getattr(about, "dialect", None),
-        "lease_until": time(cast(int, getattr(about, "lease_until_ms", 0))),
+        "signed": bool(about.hub_secret),
+        "dialect": about.dialect,
+        "lease_until": time(about.lease_until_ms),
         "state": about.state,
         "created": time(about.created_ms),
         "failing_since": time(about.first_failure_ms),

@@ -1,0 +1,76 @@
+"""Whoever reads streams with a browser's cookies is let in by the application, like any browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hookbox.commands.asking import ask, channel_fields, heed
+from hookbox.commands.channels import destroy_if_empty, ensure
+from hookbox.commands.connect import introduce, read_name
+from hookbox.commands.site import Cause, Site
+from hookbox.core.channel import Channel
+from hookbox.core.connection import Connection
+from hookbox.core.values import ChannelName, ConnectionId
+
+NO_PAYLOAD = "null"
+
+
+class Nowhere:
+    """The outbox of whoever gets no frames."""
+
+    def put(self, frame: object) -> None:
+        """Forget a frame."""
+
+
+@dataclass(slots=True)
+class Guest:
+    """Somebody whom the application has let in. Nobody sees it: it is in no list of users.
+
+    Args:
+        speaker: whose cookies and address the webhooks carry.
+        made: channels that came into being for it.
+    """
+
+    speaker: Connection
+    made: list[Channel] = field(default_factory=list)
+
+
+def let_in(site: Site, cookies: str, client_ip: str, topics: Sequence[ChannelName]) -> Guest:
+    """Ask the application who a browser is, and whether it may listen to each of some topics.
+
+    Blocks. The guest has to `leave` in the end.
+
+    Args:
+        cookies: Cookie header of the request.
+
+    Raises:
+        NotPermitted: the application said no.
+        CommandRefused: a channel could not be made.
+        WebhookError: the application gave no usable answer.
+    """
+    speaker = Connection(ConnectionId(""), Nowhere(), cookies, client_ip, site.clock.monotonic())
+    speaker.refresh_cookies(site.settings.cookie_identifier or None)
+    cause = Cause(site.app, speaker=speaker)
+    answer = heed(site, cause, introduce(site, cause, speaker, NO_PAYLOAD))
+    name = read_name(site, answer.get("name"))
+    guest = Guest(speaker)
+    try:
+        for topic in topics:
+            made = topic not in site.hub.channels
+            channel = ensure(site, cause, topic)
+            if made:
+                guest.made.append(channel)
+            if channel.options.asks("subscribe"):
+                ask(site, cause, "subscribe", channel_fields(topic, user=name))
+    except BaseException:
+        leave(site, guest)
+        raise
+    return guest
+
+
+def leave(site: Site, guest: Guest) -> None:
+    """A guest goes, and the channels that were made for it too, if nobody else is there. Safe to repeat."""
+    made, guest.made = guest.made, []
+    for channel in made:
+        site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=guest.speaker), channel)

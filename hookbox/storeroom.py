@@ -1,0 +1,123 @@
+"""Everything that stands on the store, opened and closed together: deliveries, streams, the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hookbox.commands.channels import is_still_so
+from hookbox.commands.hub import make_hub
+from hookbox.delivery.deliveries import Deliveries, addresses_of
+from hookbox.delivery.hub.hub import Hub
+from hookbox.delivery.memory import recall
+from hookbox.delivery.past import Past
+from hookbox.delivery.tellings import Application
+from hookbox.errors import DeliveryStoreError
+from hookbox.protocol.disconnects import RESTART
+from hookbox.transports.stream import Streams
+
+if TYPE_CHECKING:
+    from hookbox.server import Server
+
+HUB_GRACE_SECONDS: Final = 2.0
+"""How long the hub may take to finish what it is asking."""
+
+
+class StoreRoom:
+    """What stands on one server's store.
+
+    Args:
+        server: whose broker, site and settings it works with.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.streams: Streams | None = None
+        self._server = server
+        self._deliveries: Deliveries | None = None
+        self._hub: Hub | None = None
+        self._addresses: frozenset[tuple[str, int]] | None = None
+
+    def open(self) -> None:
+        """Take up what is owed, and deliver it from now on. Blocks; may be repeated after `close`.
+
+        Raises:
+            DeliveryStoreError: the store cannot be used.
+        """
+        server = self._server
+        site, broker = server.site, server.broker
+        deliveries = Deliveries(
+            lambda: server.settings,
+            server.clock,
+            server.resolver,
+            self._own_addresses,
+            Application(
+                site.app, server.webhooks.url, lambda event: is_still_so(site, event), server.greenlets
+            ),
+            self._own_url,
+        )
+        self._deliveries = deliveries
+        deliveries.numbers.begin()
+        broker.numbers = deliveries.numbers
+        broker.on_broken = deliveries.store.broken
+        if not len(broker):
+            recall(deliveries.store, broker, server.clock, server.settings.datetime_utc)
+        deliveries.start()
+        site.exits = deliveries.exits
+        if deliveries.tellings is not None:
+            site.tellings = deliveries.tellings
+        if self.streams is not None:
+            self.streams.end(RESTART)  # they read from a store that is closed
+        past = Past(broker, deliveries.store, deliveries.numbers)
+        self.streams = Streams(server, past, server.clock)
+        self._hub = make_hub(site, deliveries)
+        self._hub.start()
+
+    def close(self, grace_seconds: float) -> None:
+        """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
+        self._server.site.tell_at_once()
+        if self._hub is not None:
+            self._hub.stop(min(grace_seconds, HUB_GRACE_SECONDS))
+        if self._deliveries is not None:
+            self._deliveries.stop(grace_seconds)
+
+    def reconfigure(self) -> None:
+        """Go by the settings that are in force now."""
+        if self._deliveries is not None:
+            self._deliveries.reconfigure()
+
+    @property
+    def fault(self) -> str:
+        """Why nothing that has to be kept is accepted now; empty if it is."""
+        return self._deliveries.store.fault if self._deliveries is not None else ""
+
+    def deliveries(self) -> Deliveries:
+        """What delivers now.
+
+        Raises:
+            DeliveryStoreError: nothing does, as the server has not begun.
+        """
+        if self._deliveries is None:
+            raise DeliveryStoreError("the server has not started")
+        return self._deliveries
+
+    def hub(self) -> Hub:
+        """The hub that works now.
+
+        Raises:
+            DeliveryStoreError: none does, as the server has not begun.
+        """
+        if self._hub is None:
+            raise DeliveryStoreError("the server has not started")
+        return self._hub
+
+    def _own_url(self) -> str:
+        """Where the public door is, as far as it knows itself."""
+        server = self._server
+        url = server.doors[0].url if server.doors else ""
+        return (url if url.startswith("http") else "http://localhost") + server.settings.path_prefix.rstrip(
+            "/"
+        )
+
+    def _own_addresses(self) -> frozenset[tuple[str, int]]:
+        if self._addresses is None:
+            self._addresses = addresses_of(door.socket for door in self._server.doors)
+        return self._addresses
