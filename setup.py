@@ -33,7 +33,7 @@ setup(
         "multipart>=1.2",  # reads multipart forms that are to be dispatched; by the author of bottle
     ],
     extras_require={
-        "test": ["pytest>=9", "pytest-xdist>=3", "hypothesis>=6", "playwright>=1.45"],
+        "test": ["pytest>=9", "pytest-xdist>=3", "hypothesis>=6", "playwright>=1.45", "standardwebhooks>=1"],
         "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "pytest>=9", "types-requests", "types-gevent"],
     },
     classifiers=[

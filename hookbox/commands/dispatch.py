@@ -95,19 +95,22 @@ def _check(deliveries: Deliveries, wanted: Dispatch) -> None:
             check_url(deliveries, where, target.url)
     for name, url in (("_errback", wanted.errback), ("_callback", wanted.callback)):
         if url:
-            check_url(deliveries, name, url)
+            check_url(deliveries, name, url, errback=name == "_errback")
     if wanted.topic:
         read_topic(wanted.topic)
 
 
-def check_url(deliveries: Deliveries, where: str, url: str) -> None:
+def check_url(deliveries: Deliveries, where: str, url: str, *, errback: bool = False) -> None:
     """Refuse a URL that nothing could be delivered to.
+
+    Args:
+        errback: whether it is told of trouble.
 
     Raises:
         BadRequest: 400 for one that is none, 403 for one that the policy forbids.
     """
     try:
-        deliveries.policy().check(url)
+        deliveries.policy().check(url, errback=errback)
     except BadURL as error:
         raise BadRequest(400, f"{where}: {error}") from None
     except Blocked as error:

@@ -198,7 +198,14 @@ class Attempts:
                 headers = (*headers, *self._websub(endpoint, message))
             timeout = self._terms.timeout(delivery)
             within = min(self._terms.rules.connect_timeout, timeout)
-            outgoing = Outgoing(delivery.url, headers, message.body, timeout=timeout, connect_timeout=within)
+            outgoing = Outgoing(
+                delivery.url,
+                headers,
+                message.body,
+                timeout=timeout,
+                connect_timeout=within,
+                errback=notices.is_errback(message),
+            )
             return headers, self._sender.send(outgoing)
         except Interrupted:
             outcome, detail = "interrupted", "the server was stopped"

@@ -60,7 +60,7 @@ def read_batch(request: Request) -> Dispatch:
         raise BadRequest(400, f"to has to be a list of {MOST_TARGETS} destinations at most")
     if not to and not topic:
         raise BadRequest(400, NO_DESTINATION)
-    retry = None if given.get("retry") is None else read_retry("retry", given["retry"])
+    retry = None if given.get("retry") is None else read_retry("retry", given["retry"], request.schedule)
     key = key_of(request, _string(given, "id") if "id" in given else None)
     return Dispatch(
         _batch_content(given),
@@ -115,7 +115,7 @@ def _target(request: Request, index: int, item: JSON, retry: tuple[float, ...] |
         _string(item, "endpoint"),
         (read_secret(f"{where}.secret", secret),) if secret else (),
         checked_headers(request, ((name, str(value)) for name, value in headers.items())),
-        retry if item.get("retry") is None else read_retry(f"{where}.retry", item["retry"]),
+        retry if item.get("retry") is None else read_retry(f"{where}.retry", item["retry"], request.schedule),
         None if timeout is None else read_number(f"{where}.timeout", timeout, 1, 60),
         read_count(f"{where}.tag", _string(item, "tag"), 128),
     )

@@ -10,7 +10,7 @@ from typing import Final
 from gevent.event import Event
 
 from hookbox.clock import Clock
-from hookbox.delivery.egress import Mode, Policy, Rule
+from hookbox.delivery.egress import BadURL, Mode, Policy, Rule, read_url
 from hookbox.delivery.exits import Exits
 from hookbox.delivery.hub.distribution import Distribution
 from hookbox.delivery.hub.values import HubRules
@@ -188,7 +188,19 @@ def policy_from(settings: Settings, own: frozenset[tuple[str, int]]) -> Policy:
         frozenset(map(int, settings.egress_ports)),
         settings.https_only,
         own,
+        _application(settings),
     )
+
+
+def _application(settings: Settings) -> tuple[str, int] | None:
+    """The application's host and port, as URLs have them."""
+    if not settings.cb_single_url:
+        return settings.cbhost.strip("[]").lower(), settings.cbport
+    try:
+        found = read_url(settings.cb_single_url)
+    except BadURL:
+        return None
+    return found.host, found.port
 
 
 def addresses_of(listeners: Iterable[socket.socket]) -> frozenset[tuple[str, int]]:

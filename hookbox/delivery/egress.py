@@ -97,6 +97,7 @@ class Destination:
         port: the scheme's own if the URL names none.
         target: path and query, as the request line has them.
         userinfo: `name:password` for Basic auth, empty for none.
+        free: whether the policy does not apply to it.
     """
 
     scheme: str
@@ -104,6 +105,7 @@ class Destination:
     port: int
     target: str
     userinfo: str = field(default="", repr=False)
+    free: bool = False
 
     @property
     def authority(self) -> str:
@@ -231,6 +233,7 @@ class Policy:
     Args:
         own: addresses and ports this server listens on, never reached but in mode `off`.
         ports: that may be reached in mode `public`.
+        app: host and port of the application, which the operator chose: it may be told of trouble anyhow.
     """
 
     mode: Mode = Mode.PUBLIC
@@ -239,15 +242,21 @@ class Policy:
     ports: frozenset[int] = PORTS
     https_only: bool = False
     own: frozenset[tuple[str, int]] = frozenset()
+    app: tuple[str, int] | None = None
 
-    def check(self, url: str) -> Destination:
+    def check(self, url: str, *, errback: bool = False) -> Destination:
         """Judge a URL when it is accepted, as far as it tells by itself.
+
+        Args:
+            errback: whether it is told of trouble.
 
         Raises:
             BadURL: it cannot be used at all.
             Blocked: its scheme, port or address is against the policy.
         """
         destination = read_url(url)
+        if errback and (destination.host, destination.port) == self.app:
+            return replace(destination, free=True)
         if self.https_only and destination.scheme != "https":
             raise Blocked("blocked: only https is allowed (https_only)")
         address = destination.address
@@ -267,6 +276,8 @@ class Policy:
         Raises:
             Blocked: there is none; says why of the first.
         """
+        if destination.free:
+            return list(addresses)
         allowed, reasons = [], []
         for address in addresses:
             reason = self._objection(destination.host, _unmapped(address), destination.port)

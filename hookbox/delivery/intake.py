@@ -227,7 +227,7 @@ def _finish(
     wishes = Target(
         secrets=() if secret is None else (read_secret("_secret", secret),),
         headers=_headers(request, controls.all("_header")) + encoding,
-        retry=None if retry is None else read_retry("_retry", retry),
+        retry=None if retry is None else read_retry("_retry", retry, request.schedule),
         timeout=controls.number("_timeout", 1, 60),
         tag=read_count("_tag", controls.text("_tag"), 128),
     )

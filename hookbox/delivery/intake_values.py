@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hookbox.core.values import JSON
-from hookbox.delivery.schedule import read_schedule
+from hookbox.delivery.schedule import DEFAULT, read_schedule, read_waits
 from hookbox.errors import BadRequest
 from hookbox.webhooks.signing import Secret
 
@@ -60,15 +60,17 @@ def read_number(name: str, value: JSON, low: float, high: float) -> float:
     return number
 
 
-def read_retry(name: str, value: JSON) -> tuple[float, ...]:
+def read_retry(name: str, value: JSON, usual: tuple[float, ...] = DEFAULT) -> tuple[float, ...]:
     """A schedule of retries: as text, a count of entries, or a list of seconds.
+
+    Args:
+        usual: whose entries are counted.
 
     Raises:
         BadRequest: it is none.
     """
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     try:
-        return read_schedule(text)
+        return read_waits(value) if isinstance(value, list) else read_schedule(str(value), usual)
     except ValueError as error:
         raise BadRequest(400, f"{name}: {error}") from None
 

@@ -30,6 +30,14 @@ from hookbox.delivery.sender import Sent
 from hookbox.delivery.store.base import Entry
 from hookbox.protocol.json_text import dump
 
+SUCCEEDED: Final = "delivery.succeeded"
+ERRBACKS: Final = frozenset(
+    (
+        "delivery.failing", "delivery.dead", "delivery.recovered", "endpoint.disabled", "endpoint.enabled",
+        "endpoint.overflow", "subscription.expired", "verification.failed", "fetch.failed",
+    )
+)  # fmt: skip
+"""Types of what tells of trouble."""
 FAILING_AFTER: Final = 4
 """Failures after which somebody is told that a delivery has trouble."""
 
@@ -107,7 +115,7 @@ def of_delivery(
         notices.append(Notice(type, told.errback, data, told.secrets, message.hops))
     if now.state is State.SUCCEEDED and told.callback and sent is not None:
         answered = {**data, "response": _response(sent)}
-        notices.append(Notice("delivery.succeeded", told.callback, answered, told.secrets, message.hops))
+        notices.append(Notice(SUCCEEDED, told.callback, answered, told.secrets, message.hops))
     return notices
 
 
@@ -149,6 +157,11 @@ def of_hub(
         "last": last,
     }
     return [Notice(type, told.errback, data, told.secrets)] if told.errback else []
+
+
+def is_errback(message: Message) -> bool:
+    """Whether a message tells of trouble."""
+    return message.source is Source.SYSTEM and message.type in ERRBACKS
 
 
 def _errback_type(before: Delivery, now: Delivery) -> str:

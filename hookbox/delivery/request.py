@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hookbox.delivery.content import Content
 from hookbox.delivery.intake_values import check_header, read_key
+from hookbox.delivery.schedule import DEFAULT
 from hookbox.errors import BadRequest
 
 NO_DESTINATION = "400 No destination URL"
@@ -27,6 +28,7 @@ class Request:
         headers: lower-case names and their values, in order.
         path_url: base64 from the path, in the form of Hookah 0.1; empty for none.
         allow_cookie: whether a Cookie header may be sent along.
+        schedule: whose entries are counted where a count of retries is asked for.
     """
 
     body: bytes = field(repr=False)
@@ -35,6 +37,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     path_url: str = ""
     allow_cookie: bool = False
+    schedule: tuple[float, ...] = DEFAULT
 
     def header(self, name: str) -> str:
         """The first value of a header, its name in lower case; empty without one."""

@@ -66,8 +66,11 @@ def read_retry_after(text: str, now: float) -> float | None:
     return min(seconds, LONGEST_RETRY_AFTER) if seconds >= 0 else None
 
 
-def read_schedule(text: str) -> tuple[float, ...]:
+def read_schedule(text: str, usual: tuple[float, ...] = DEFAULT) -> tuple[float, ...]:
     """Read a schedule as people write it: `none`, `hookah`, a count of entries, or seconds with commas.
+
+    Args:
+        usual: whose entries are counted; where it has fewer, the last one is repeated.
 
     Raises:
         ValueError: it is none of these, has over 50 entries, or one over 30 days.
@@ -81,14 +84,23 @@ def read_schedule(text: str) -> tuple[float, ...]:
         count = int(text)
         if count > 50:
             raise ValueError("at most 50 retries")
-        return (DEFAULT + (DEFAULT[-1],) * 50)[:count]
-    seconds = tuple(_seconds(part) for part in text.split(","))
-    if len(seconds) > 50:
+        return (usual + usual[-1:] * 50)[:count]
+    return read_waits(text.split(","))
+
+
+def read_waits(waits: Sequence[object]) -> tuple[float, ...]:
+    """Read a schedule as a list of seconds.
+
+    Raises:
+        ValueError: it has over 50 entries, or one that is no number from 0 to 30 days.
+    """
+    if len(waits) > 50:
         raise ValueError("at most 50 retries")
-    return seconds
+    return tuple(map(_seconds, waits))
 
 
-def _seconds(text: str) -> float:
+def _seconds(value: object) -> float:
+    text = str(value)
     try:
         seconds = float(text)
     except ValueError:

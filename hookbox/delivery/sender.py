@@ -41,6 +41,7 @@ class Outgoing:
         connect_timeout: seconds for name, connection and TLS.
         query: put behind the URL's own.
         most: bytes of the answer's body that are read.
+        errback: whether it tells of trouble, and so may go to the application in any case.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Outgoing:
     connect_timeout: float = 5.0
     query: str = field(default="", repr=False)
     most: int = MOST_READ
+    errback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ class Sender:
 
     def _exchange(self, outgoing: Outgoing, trail: list[str]) -> ShortReader:
         try:
-            destination = self._policy().check(outgoing.url).with_query(outgoing.query)
+            destination = self._policy().check(outgoing.url, errback=outgoing.errback)
+            destination = destination.with_query(outgoing.query)
         except BadURL as error:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:

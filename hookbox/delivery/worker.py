@@ -170,6 +170,11 @@ class Worker:
         """A message was accepted of which deliveries are still to be written. Does not block."""
         self._fanouts.ring()
 
+    @property
+    def rules(self) -> WorkerRules:
+        """Those in force."""
+        return self._terms.rules
+
     def change(self, rules: WorkerRules) -> None:
         """Go by other rules from now on; what is due at a time that is known stays so. Does not block."""
         self._terms.rules = rules

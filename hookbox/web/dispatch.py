@@ -85,15 +85,18 @@ class Dispatching:
         body = read_body(environ, settings.api_body)
         query: str = environ.get("QUERY_STRING", "")
         in_query = _last(parse_qs(query, max_num_fields=1000).get("_token")) if "_token" in query else ""
+        deliveries = self._deliveries()
+        schedule = deliveries.worker.rules.schedule
+        request = _request(environ, body, path_url, settings.allow_cookie_header, schedule)
         if environ.get("HTTP_AUTHORIZATION"):
             caller = self._access.may_dispatch(environ)
-            wanted = read_dispatch(_request(environ, body, path_url, settings.allow_cookie_header))
+            wanted = read_dispatch(request)
         else:
-            wanted = read_dispatch(_request(environ, body, path_url, settings.allow_cookie_header))
+            wanted = read_dispatch(request)
             in_form = "" if wanted.token == in_query else wanted.token
             caller = self._access.may_dispatch(environ, in_form, in_query)
         self._count(caller, settings.dispatch_rate)
-        return dispatch(self._site, self._deliveries(), wanted)
+        return dispatch(self._site, deliveries, wanted)
 
     def _count(self, caller: Caller | None, rate: float) -> None:
         burst = max(1, math.ceil(rate))
@@ -120,7 +123,9 @@ def add_dispatch(app: LeanBottle, dispatching: Dispatching) -> None:
     app.serve(PATH + "/<path_url:path>", ["ANY"], dispatching.serve)
 
 
-def _request(environ: Environ, body: bytes, path_url: str, allow_cookie: bool) -> Request:
+def _request(
+    environ: Environ, body: bytes, path_url: str, allow_cookie: bool, schedule: tuple[float, ...]
+) -> Request:
     headers: list[tuple[str, str]] = []
     for key, value in environ.items():
         if key.startswith("HTTP_HOOKBOX_"):
@@ -135,6 +140,7 @@ def _request(environ: Environ, body: bytes, path_url: str, allow_cookie: bool) -
         tuple(headers),
         path_url,
         allow_cookie,
+        schedule,
     )
 
 

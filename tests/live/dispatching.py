@@ -86,3 +86,13 @@ def states(path, message_id):
         message_id,
     )
     return [(url, state, reason, (outcomes or "").split(",")) for url, state, reason, outcomes in found]
+
+
+def api(server, method, path, **members):
+    """Call the backlog's API, which has to agree."""
+    body = json.dumps(members).encode() if members else b""
+    answer = request(
+        server, body, {"Content-Type": JSON} if body else {}, path=f"/api/v1{path}", method=method
+    )
+    assert answer.status < 300, answer
+    return answer

@@ -86,7 +86,12 @@ def test_WD_D02_repeats_blanks_order_and_odd_bytes_arrive(hookbox, receiver):
 def multipart(*parts, boundary="frontier"):
     lines = []
     for name, content, about in parts:
-        lines += [b"--frontier", f'Content-Disposition: form-data; name="{name}"{about}'.encode(), b"", content]
+        lines += [
+            b"--frontier",
+            f'Content-Disposition: form-data; name="{name}"{about}'.encode(),
+            b"",
+            content,
+        ]
     return b"\r\n".join([*lines, b"--frontier--", b""]), f"multipart/form-data; boundary={boundary}"
 
 
@@ -112,7 +117,12 @@ def test_WD_D03_a_file_arrives_with_its_name_type_and_bytes(hookbox, receiver):
 @pytest.mark.usefixtures("nothing_is_kept")
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(b"", ""), (b"a=1&url=http://example.com/", FORM), (b'{"_url": "http://example.com/"}', JSON), (b"x", "a/b")],
+    [
+        (b"", ""),
+        (b"a=1&url=http://example.com/", FORM),
+        (b'{"_url": "http://example.com/"}', JSON),
+        (b"x", "a/b"),
+    ],
 )
 def test_WD_D04_without_a_destination_the_answer_is_hookahs(hookbox, body, content_type):
     answer = request(hookbox, body, {"Content-Type": content_type} if content_type else {})
@@ -127,7 +137,9 @@ def test_WD_D05_unknown_names_pass_a_doubled_underscore_escapes_and_the_first_co
 
 def test_WD_D06_two_urls_are_two_deliveries_of_one_message(hookbox, receiver):
     with Receiver() as other:
-        answer = form(hookbox, ("_url", receiver.hook), ("_url", other.hook), ("_url", other.hook), ("a", "1"))
+        answer = form(
+            hookbox, ("_url", receiver.hook), ("_url", other.hook), ("_url", other.hook), ("a", "1")
+        )
         first, second = only(receiver), only(other)
         assert first.headers["webhook-id"] == second.headers["webhook-id"] == answer.message_id
         assert first.headers["hookbox-delivery"] != second.headers["hookbox-delivery"]
@@ -218,9 +230,16 @@ def test_WD_D10_of_a_repeated_header_the_first_counts(hookbox, receiver, path):
     answer = request(
         hookbox,
         b"x",
-        [("Content-Type", "text/plain"), ("Hookbox-Url", receiver.hook), ("Hookbox-Tag", "a"), ("Hookbox-Tag", "b")],
+        [
+            ("Content-Type", "text/plain"),
+            ("Hookbox-Url", receiver.hook),
+            ("Hookbox-Tag", "a"),
+            ("Hookbox-Tag", "b"),
+        ],
     )
-    assert rows(path, "SELECT tag FROM deliveries JOIN messages USING (seq) WHERE messages.id = ?", answer.message_id) == [("a",)]
+    assert rows(
+        path, "SELECT tag FROM deliveries JOIN messages USING (seq) WHERE messages.id = ?", answer.message_id
+    ) == [("a",)]
 
 
 def test_WD_D11_a_batch_is_one_message_to_destinations_of_their_own_kind(hookbox, receiver):
@@ -232,7 +251,12 @@ def test_WD_D11_a_batch_is_one_message_to_destinations_of_their_own_kind(hookbox
             topic="orders",
             retry=[0.1],
             to=[
-                {"url": receiver.hook, "headers": {"X-A": "1"}, "secret": "whsec_" + "A" * 32, "tag": "first"},
+                {
+                    "url": receiver.hook,
+                    "headers": {"X-A": "1"},
+                    "secret": "whsec_" + "A" * 32,
+                    "tag": "first",
+                },
                 {"url": other.hook},
             ],
         )
@@ -281,7 +305,9 @@ def test_WD_D12_an_empty_message_is_a_post_of_no_bytes(hookbox, receiver):
 )
 def test_WD_D13_without_the_token_nothing_is_dispatched(hookbox, receiver, shown, in_form, in_query, says):
     fields = [("_token", in_form)] if in_form else []
-    answer = form(hookbox, *fields, url=receiver.hook, token=shown, query=f"_token={in_query}" if in_query else "")
+    answer = form(
+        hookbox, *fields, url=receiver.hook, token=shown, query=f"_token={in_query}" if in_query else ""
+    )
     assert answer.status == 401
     assert says in answer.text
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -379,7 +405,13 @@ def test_WD_D15_nothing_of_the_callers_goes_along_but_what_it_asks_for(hookbox, 
         ("Cookie", "session=secret"), ("X-Mine", "1"), ("User-Agent", "caller/1"), ("traceparent", "00-a-b-01"),
         ("tracestate", "v=1"), ("Hookbox-Header", "ignored: in forms"),
     ]  # fmt: skip
-    form(hookbox, ("_header", "X-Sent:  yes "), ("_header", "Authorization: Basic abc"), url=receiver.hook, headers=headers)
+    form(
+        hookbox,
+        ("_header", "X-Sent:  yes "),
+        ("_header", "Authorization: Basic abc"),
+        url=receiver.hook,
+        headers=headers,
+    )
     got = only(receiver).headers
     assert got["x-sent"] == "yes"
     assert got["authorization"] == "Basic abc"
@@ -496,9 +528,7 @@ def test_a_topic_follows_the_rules_of_channels(hookbox, topic):
             pytest.param(f"text/plain; charset={charset}", b"a--.b", "a--.b", id=f"charset-{charset}")
             for charset in ("punycode", "idna", "undefined", "rot13", "unicode_escape", "utf-7", "none", "")
         ),
-        pytest.param(
-            "image/png", b"\x00\x01", {"$base64": "AAE=", "content_type": "image/png"}, id="binary"
-        ),
+        pytest.param("image/png", b"\x00\x01", {"$base64": "AAE=", "content_type": "image/png"}, id="binary"),
         pytest.param("image/png", bytes(65537), {"$omitted": 65537}, id="binary-beyond-64-KiB"),
     ],
 )
@@ -522,7 +552,10 @@ def test_the_application_can_be_asked_and_may_put_another_payload_in(hookbox, re
     (asked,) = app.wait_for("publish")
     assert (asked.form["originator"], json.loads(asked.form["payload"])) == ("bob", {"a": "1"})
     app.allow("publish", override_payload={"b": 2})
-    assert form(hookbox, ("a", "1"), url=receiver.hook, topic="asked", moderate=1, originator="bob").status == 202
+    assert (
+        form(hookbox, ("a", "1"), url=receiver.hook, topic="asked", moderate=1, originator="bob").status
+        == 202
+    )
     shown = ann.next_publication()
     assert (shown["payload"], shown["user"]) == ({"b": 2}, "bob")
     assert only(receiver).json == {"b": 2}
@@ -627,7 +660,9 @@ def test_L01_what_is_just_within_the_limits_is_accepted(hookbox, receiver):
         form(hookbox, ("_payload", "1"), url=url, originator="v" * 8192),
         form(hookbox, url=long_url),
         form(hookbox, *(("_url", f"{url}/{n}") for n in range(100))),
-        form(hookbox, *(("_header", f"X-{n}: 1") for n in range(31)), ("_header", "X: " + "a" * 4096), url=url),
+        form(
+            hookbox, *(("_header", f"X-{n}: 1") for n in range(31)), ("_header", "X: " + "a" * 4096), url=url
+        ),
         batch(hookbox, to=[{"url": f"{url}/{n}"} for n in range(100)], json=1),
         form(hookbox, url=url, delay=2_592_000, id="k" * 255, tag="t" * 128, type="a" * 128),
     ]

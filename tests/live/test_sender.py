@@ -182,7 +182,7 @@ def endless(sock, request):
 
 @pytest.mark.parametrize(
     "script",
-    [endless, then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000),
+    [endless, then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n" + b"x" * 65_537), then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000),
      then_close(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)],
 )  # fmt: skip
 def test_R08_of_a_body_without_end_as_much_is_read_as_is_of_use(receiver, sender, script):

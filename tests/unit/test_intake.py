@@ -165,6 +165,8 @@ def test_D11_a_batch_has_destinations_of_their_own_kind():
     )  # fmt: skip
     assert (second.endpoint, second.retry) == ("ep_1", (1, 2))
     assert asked.key == "key"
+    assert batch(topic="t", retry=[5]).usual.retry == (5,)
+    assert batch(topic="t", retry=2).usual.retry == (5, 300)
     assert batch(body_base64="AP8=", content_type="image/x", topic="news").content.body == b"\x00\xff"
 
 
@@ -186,6 +188,9 @@ def test_D11_a_batch_has_destinations_of_their_own_kind():
         ({"topic": "t", "delay": True}, "delay"),
         ({"topic": "t", "delay": -1}, "delay"),
         ({"topic": ["t"]}, "topic"),
+        ({"topic": "t", "retry": [51, "x"]}, "retry"),
+        ({"topic": "t", "body": "", "content_type": "a/b\r\nX: y"}, "content_type"),
+        ({"topic": "t", "body": "", "content_type": "a" * 8193}, "content_type"),
     ],
 )
 def test_a_batch_that_is_wrong_is_told_where(members, says):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookbox.delivery.ids import is_ulid, ulid
-from hookbox.delivery.schedule import DEFAULT, next_wait, read_retry_after, read_schedule
+from hookbox.delivery.schedule import DEFAULT, next_wait, read_retry_after, read_schedule, read_waits
 
 NOW = 1_732_104_000.0
 
@@ -93,6 +93,21 @@ def test_R09_a_schedule_as_people_write_it(text, schedule):
             read_schedule(text)
     else:
         assert read_schedule(text) == schedule
+
+
+def test_R09_a_count_is_of_the_schedule_in_force_and_its_last_entry_repeats():
+    assert read_schedule("2", (0.2, 0.4, 0.8)) == (0.2, 0.4)
+    assert read_schedule("5", (0.2, 0.4)) == (0.2, 0.4, 0.4, 0.4, 0.4)
+    assert read_schedule("5", ()) == ()
+    assert len(read_schedule("50")) == 50
+
+
+def test_R09_a_list_is_a_list_of_seconds_even_of_one():
+    assert read_waits([5]) == (5,)
+    assert read_waits([]) == ()
+    for wrong in ([-1], [True, None], [[1]], [1] * 51):
+        with pytest.raises(ValueError, match="seconds|retries"):
+            read_waits(wrong)
 
 
 def test_identifiers_sort_by_time_and_never_repeat():

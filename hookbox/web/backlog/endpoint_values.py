@@ -113,7 +113,7 @@ def _retry(name: str, value: JSON) -> tuple[float, ...] | None:
     numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
     if not numbers and type(value) not in (int, str):
         raise bad(f'{name} has to be "none", a count, or a list of seconds')
-    return () if value == [] else read_retry(name, value)
+    return read_retry(name, value)
 
 
 def _timeout(name: str, value: JSON) -> float | None:

@@ -91,7 +91,7 @@ class Office:
             Forbidden: it is against the policy.
         """
         try:
-            self.policy().check(as_text(name, url))
+            self.policy().check(as_text(name, url), errback=name == "errback")
         except BadURL as error:
             raise bad(f"{name}: {error}") from None
         except Blocked as error:
