@@ -109,7 +109,7 @@ class Exits:
         return [self._delivery(message, endpoint, wishes) for endpoint in first], rest_after, len(takers)
 
     def owed_after(
-        self, message: Message, after: str, most: int = FIRST_PAGE
+        self, message: Message, after: str, wishes: Wishes = NOTHING, most: int = FIRST_PAGE
     ) -> tuple[list[Delivery], str | None]:
         """The next page, for endpoints that were there before the message.
 
@@ -126,7 +126,7 @@ class Exits:
         )
         page = list(islice(later, most + 1))
         rest_after = _cursor(page[most - 1]) if len(page) > most else None
-        return [self._delivery(message, endpoint, NOTHING) for endpoint in page[:most]], rest_after
+        return [self._delivery(message, endpoint, wishes) for endpoint in page[:most]], rest_after
 
     def _takers(self, message: Message) -> list[Endpoint]:
         """The endpoints that want a message, ordered ones first, then by id."""
@@ -247,7 +247,7 @@ class Writing:
             whole,
         )
         owed, rest_after, self.callbacks = self._exits.owed(message, parcel.wishes)
-        entry = Entry(message, (*parcel.targets(message), *owed), rest_after)
+        entry = Entry(message, (*parcel.targets(message), *owed), rest_after, parcel.wishes)
         remembered = parcel.remember(entry, self.callbacks)
         self.entry = entry if remembered is None else replace(entry, remembered=remembered)
 

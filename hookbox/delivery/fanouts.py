@@ -8,12 +8,12 @@ from collections.abc import Callable
 from gevent.event import Event
 
 from hookbox.delivery.ledger import Ledger, Stopped, Wait
-from hookbox.delivery.models import Delivery, Message
+from hookbox.delivery.models import Delivery, Message, Wishes
 from hookbox.delivery.store.base import Fanout, Store
 
 logger = logging.getLogger(__name__)
 
-Rest = Callable[[Message, str], tuple[list[Delivery], str | None]]
+Rest = Callable[[Message, str, Wishes], tuple[list[Delivery], str | None]]
 """The next page of a message's deliveries after a place, and the place after it; None if it is the last."""
 
 
@@ -64,7 +64,7 @@ class Fanouts:
         """Write one page; where it was cut off, what is written already is not written again."""
 
         def write() -> list[Delivery]:
-            page, after = rest(fanout.message, fanout.after)
+            page, after = rest(fanout.message, fanout.after, fanout.wishes)
             return self._store.fan_out(fanout.message.seq, page, after)
 
         for delivery in self._ledger.patiently(write):

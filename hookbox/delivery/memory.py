@@ -32,7 +32,7 @@ def recall(store: Store, broker: MemoryBroker, clock: Clock, utc: bool) -> None:
     latest = _latest(store, int((clock.now() - broker.ring[1]) * 1000))
     for end in store.ends(MOST_TOPICS):
         if end.whole:
-            kept = [m for m in latest.get(end.topic, ()) if m.epoch == end.epoch and m.whole]
+            kept = _without_a_hole([m for m in latest.get(end.topic, ()) if m.epoch == end.epoch and m.whole])
             gone = kept[0].seq - 1 if kept else end.seq
             shown = [_publication(message, clock, utc) for message in kept]
             broker.restore(ChannelName(end.topic), Position(end.epoch, end.offset), gone, shown)
@@ -52,6 +52,14 @@ def _latest(store: Store, since_ms: int) -> dict[str, list[Message]]:
     for message in reversed(found):
         by_topic[message.topic].append(message)
     return by_topic
+
+
+def _without_a_hole(messages: list[Message]) -> list[Message]:
+    """The last ones whose offsets follow each other: what is missing between two others may have failed."""
+    first = len(messages) - 1
+    while first > 0 and messages[first - 1].offset == messages[first].offset - 1:
+        first -= 1
+    return messages[max(first, 0) :]
 
 
 def _publication(message: Message, clock: Clock, utc: bool) -> Publication:

@@ -151,7 +151,7 @@ def town(office, count):
 def rest_of(ends, made):
     """What `Exits` does: the next deliveries to endpoints after one."""
 
-    def rest(message, after):
+    def rest(message, after, wishes):
         made.append(after)
         later = [end for end in ends if end.id > after and end.created_ms <= message.time_ms]
         page = [delivery(message.seq, url=end.url, endpoint=end.id) for end in later[:500]]
@@ -190,7 +190,7 @@ def test_P03_a_crash_between_pages_leaves_nobody_out_and_nobody_twice(open_offic
     with office.restarted():
         seq = fan_out(office, ends)
         (first,) = office.store.fanouts()
-        office.store.fan_out(seq, rest(first.message, first.after)[0], ends[999].id)
+        office.store.fan_out(seq, rest(first.message, first.after, first.wishes)[0], ends[999].id)
     assert [fanout.after for fanout in office.store.fanouts()] == [ends[999].id]
     office.worker.write_rest(rest)
     office.pass_(60)
@@ -202,7 +202,7 @@ def test_P03_a_page_never_doubles_what_is_there_and_leaves_out_what_is_gone(open
     ends = town(office, 30)
     seq = fan_out(office, ends, 10)
     office.worker.endpoint_dropped(ends[15].id)
-    again, _ = rest_of(ends, [])(message(seq), "")
+    again, _ = rest_of(ends, [])(message(seq), "", None)
     written = office.store.fan_out(seq, again, None)
     assert [each.endpoint for each in written] == [e.id for n, e in enumerate(ends) if n >= 10 and n != 15]
     assert office.store.fan_out(seq, again, None) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from hookbox.delivery.models import (
     Attempt,
@@ -19,6 +19,7 @@ from hookbox.delivery.models import (
     Message,
     MessageId,
     State,
+    Wishes,
 )
 
 PAGE = 200
@@ -33,6 +34,8 @@ Place = tuple[int, str]
 
 FIRST: Place = (-1, "")
 """Before every delivery."""
+
+NO_WISHES: Final = Wishes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,14 @@ class Entry:
     Args:
         deliveries: rows that belong to the same commit.
         rest_after: after whom the rest is written later, page by page (see `Exits`); None for none.
+        rest_wishes: for the rest.
         remembered: for an idempotency key; None without one.
     """
 
     message: Message
     deliveries: tuple[Delivery, ...] = ()
     rest_after: str | None = None
+    rest_wishes: Wishes = NO_WISHES
     remembered: Remembered | None = None
 
 
@@ -107,6 +112,7 @@ class Fanout:
 
     message: Message
     after: str
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ def unfinished(db: sqlite3.Connection) -> list[Fanout]:
     """The oldest messages of which deliveries are still to be written."""
     columns = ", ".join(f"messages.{name}" for name in rows.MESSAGE.split(", "))
     found = db.execute(
-        f"SELECT fanouts.after, {columns} FROM fanouts JOIN messages USING (seq) ORDER BY seq LIMIT {AT_ONCE}"
+        f"SELECT fanouts.after, fanouts.wishes, {columns} FROM fanouts JOIN messages USING (seq) "
+        f"ORDER BY seq LIMIT {AT_ONCE}"
     )
-    return [Fanout(rows.read_message(row[1:]), row[0]) for row in found]
+    return [Fanout(rows.read_message(row[2:]), row[0], rows.read_wishes(row[1])) for row in found]
 
 
 def write(db: sqlite3.Connection, seq: int, page: Sequence[Delivery], after: str | None) -> list[Delivery]:

@@ -44,7 +44,8 @@ CREATE INDEX deliveries_of_message ON deliveries (seq);
 CREATE INDEX deliveries_undelivered ON deliveries (id) WHERE state IN ('dead', 'held', 'cancelled');
 CREATE INDEX deliveries_in_order ON deliveries (ordering, state, seq) WHERE ordering <> '';
 
-CREATE TABLE fanouts (seq INTEGER PRIMARY KEY REFERENCES messages, after TEXT NOT NULL);
+CREATE TABLE fanouts (
+  seq INTEGER PRIMARY KEY REFERENCES messages, after TEXT NOT NULL, wishes TEXT NOT NULL);
 
 CREATE TABLE attempts (
   delivery TEXT NOT NULL REFERENCES deliveries ON DELETE CASCADE, n INTEGER NOT NULL, cause TEXT NOT NULL,

@@ -20,7 +20,8 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
                rows.message_row(entry.message))  # fmt: skip
     insert_deliveries(db, entry.deliveries)
     if entry.rest_after is not None:
-        db.execute("INSERT INTO fanouts VALUES (?, ?)", (entry.message.seq, entry.rest_after))
+        wishes = rows.wishes_text(entry.rest_wishes)
+        db.execute("INSERT INTO fanouts VALUES (?, ?, ?)", (entry.message.seq, entry.rest_after, wishes))
     if kept := entry.remembered:
         db.execute(
             "INSERT OR REPLACE INTO idempotency (key, fingerprint, answer, time_ms) VALUES (?, ?, ?, ?)",
