@@ -164,6 +164,7 @@ _PARTS: Final = (
     ("outbox_bytes", "outbox_total"),
     ("history_bytes", "history_total_bytes"),
     ("breaker_first_pause", "breaker_longest_pause"),
+    ("hub_lease_min", "hub_lease_max"),
 )
 
 

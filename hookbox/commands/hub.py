@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import Final
 
 from hookbox.commands.asking import ask, channel_fields
 from hookbox.commands.dispatch import publish_message
 from hookbox.commands.site import Cause, Site
-from hookbox.core.connection import Connection
-from hookbox.core.values import JSON, ChannelName, ConnectionId
+from hookbox.core.values import JSON, ChannelName
 from hookbox.delivery.content import Content
 from hookbox.delivery.deliveries import Deliveries
 from hookbox.delivery.exits import Parcel
@@ -99,34 +97,3 @@ def check_hops(site: Site, hops: int) -> None:
     """
     if hops >= site.settings.max_hops:
         raise BadRequest(508, f"the message has been through {hops} servers already (max_hops)")
-
-
-class Nowhere:
-    """The outbox of whoever gets no frames."""
-
-    def put(self, frame: object) -> None:
-        """Forget a frame."""
-
-
-def require_reader(site: Site, cookies: str, client_ip: str, topic: str) -> None:
-    """Ask the application, as for any browser, whether somebody may read a topic. Blocks.
-
-    A channel that does not exist is asked about, but does not come into being.
-
-    Args:
-        cookies: Cookie header of the request.
-
-    Raises:
-        NotPermitted: it said no.
-        WebhookError: it gave no usable answer.
-    """
-    speaker = Connection(ConnectionId(""), Nowhere(), cookies, client_ip, site.clock.monotonic())
-    speaker.refresh_cookies(site.settings.cookie_identifier or None)
-    cause = Cause(site.app, speaker=speaker)
-    who = ask(site, cause, "connect", {"payload": "null"}).get("name")
-    name = who if isinstance(who, str) and who else f"anonymous-{secrets.token_hex(16)}"
-    channel = site.hub.channels.get(ChannelName(topic))
-    if channel is None:
-        ask(site, cause, "create_channel", channel_fields(topic))
-    if channel is None or channel.options.asks("subscribe"):
-        ask(site, cause, "subscribe", channel_fields(topic, user=name))

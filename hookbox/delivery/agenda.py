@@ -13,7 +13,7 @@ from hookbox.clock import Clock
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
 from hookbox.delivery.models import Delivery, Endpoint, EndpointId, State, Trigger
-from hookbox.delivery.store.base import FIRST, PAGE, Place, Store
+from hookbox.delivery.store.base import FIRST, LAST, PAGE, Place, Store
 from hookbox.delivery.terms import Terms
 from hookbox.errors import DeliveryStoreError
 
@@ -24,7 +24,6 @@ READ_EVERY: Final = 30.0
 SPREAD: Final = 60.0
 STARTS_PER_SECOND: Final = 50
 """After a restart: what is overdue begins over so many seconds at most, or so fast."""
-LAST: Final = "\U0010ffff"
 OWED: Final = (State.SCHEDULED, State.WAITING)
 
 
@@ -102,7 +101,7 @@ class Agenda:
         endpoint = EndpointId(next(iter(self._lanes.hungry)))
         self._lanes.reading(endpoint)
         try:
-            page = self._store.owed(endpoint, PAGE)
+            page = self._store.owed(endpoint, PAGE, self._lanes.read_on_from(endpoint))
         except DeliveryStoreError:
             self._lanes.renew(endpoint)
             raise
@@ -122,9 +121,10 @@ class Agenda:
         expires_at = self._at(self._terms.expires_ms(delivery))
         lane = self._terms.lane(delivery)
         at = self._at(delivery.due_ms)
-        return Ticket(delivery.id, delivery.seq, lane, delivery.due_ms, at, expires_at, trigger)
+        blocks_until = self._at(self._terms.blocks_until_ms(delivery))
+        return Ticket(delivery.id, delivery.seq, lane, delivery.due_ms, at, expires_at, trigger, blocks_until)
 
-    def _at(self, time_ms: int) -> float:
+    def _at(self, time_ms: float) -> float:
         """A stored time on the steady clock."""
         return self._clock.monotonic() + (time_ms / 1000 - self._clock.now())
 

@@ -53,9 +53,10 @@ class Ticket:
         due_ms: as the store has it; says whether it is still meant.
         at: when it may start.
         expires_at: when it is given up.
+        blocks_until: when those behind it need not wait for it any more, in an ordered lane.
     """
 
-    __slots__ = ("at", "due_ms", "expires_at", "id", "lane", "live", "seq", "trigger")
+    __slots__ = ("at", "blocks_until", "due_ms", "expires_at", "id", "lane", "live", "seq", "trigger")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Ticket:
         at: float,
         expires_at: float,
         trigger: Trigger = Trigger.SCHEDULE,
+        blocks_until: float = float("inf"),
     ) -> None:
         self.id = id
         self.seq = seq
@@ -74,6 +76,7 @@ class Ticket:
         self.at = at
         self.expires_at = expires_at
         self.trigger = trigger
+        self.blocks_until = blocks_until
         self.live = True
 
     @property
@@ -189,8 +192,9 @@ class Lane:
 
     @property
     def hungry(self) -> bool:
-        """Whether its next ones have to be read before anything can start."""
-        return self.more and not (self.waiting or self.in_flight or self.rules.stopped)
+        """Whether its next ones have to be read before anything can start, but for what was passed by."""
+        self._drop_dead()
+        return self.more and not (self._ready or self._first_urgent() or self.in_flight or self.rules.stopped)
 
     def add(self, ticket: Ticket) -> None:
         """Let one wait for its start."""
@@ -215,8 +219,7 @@ class Lane:
         if ticket is not None:
             self._urgent.popleft()
         else:
-            ticket = self._ready[0][-1]
-            heappop(self._ready)
+            ticket = self._pop(now)
             self.probes.began(ticket)
         self.waiting -= 1
         self.in_flight += 1
@@ -250,6 +253,8 @@ class Lane:
     def _first_at(self, now: float) -> float:
         """When the first one is due."""
         self._drop_dead()
+        if self.rules.ordered:
+            return self._first_ordered_at(now)
         while self._later and self._later[0][0] <= now:
             ticket = heappop(self._later)[-1]
             heappush(self._ready, (ticket.due_ms, ticket.seq, ticket.id, ticket))
@@ -257,6 +262,22 @@ class Lane:
         if self._ready:
             return self._ready[0][-1].at
         return self._later[0][0] if self._later else float("inf")
+
+    def _first_ordered_at(self, now: float) -> float:
+        """The same for an ordered lane: what has held it up for long enough is passed by, and waits apart."""
+        while self._ready and self._ready[0][-1].at > now >= self._ready[0][-1].blocks_until:
+            ticket = heappop(self._ready)[-1]
+            heappush(self._later, (ticket.at, ticket.seq, ticket.id, ticket))
+            self._drop_dead()
+        first = self._ready[0][-1] if self._ready else None
+        head_at = float("inf") if first is None else min(first.at, max(first.blocks_until, now))
+        return min(head_at, self._later[0][0] if self._later else float("inf"))
+
+    def _pop(self, now: float) -> Ticket:
+        """Take out the one that starts; there is one."""
+        if self.rules.ordered and self._later and self._later[0][0] <= now:
+            return heappop(self._later)[-1]
+        return heappop(self._ready)[-1]
 
     def _drop_dead(self) -> None:
         while self._ready and not self._ready[0][-1].live:

@@ -9,6 +9,7 @@ from typing import Final
 
 from hookbox.delivery.lane import Lane, LaneRules, Result, Ticket
 from hookbox.delivery.models import DeliveryId
+from hookbox.delivery.store.base import FIRST, LAST, Place
 
 SWEEP: Final = 60.0
 """Seconds between two looks at everything that waits."""
@@ -100,6 +101,11 @@ class Lanes:
         """The next ones of an ordered lane are being read: what comes meanwhile waits here."""
         self.hungry.discard(key)
         self.lane(key).more = False
+
+    def read_on_from(self, key: str) -> Place:
+        """Where the next ones of an ordered lane are to be read: behind what is known and was passed by."""
+        lane = self.lane(key)
+        return (lane.read_to, LAST) if lane.waiting else FIRST
 
     def fill(self, key: str, tickets: Sequence[Ticket], more: bool) -> None:
         """The next ones of an ordered lane.

@@ -138,6 +138,7 @@ class Delivery:
         reason: why it is dead, cancelled or held; empty otherwise.
         last_status: HTTP status of the last answer, 0 for none.
         done_ms: when it ended, 0 while it has not.
+        failing_ms: when it first failed, 0 if it has not.
         order: tellings only: those that have it in common go one after the other, by `seq`; empty for none.
     """
 
@@ -155,6 +156,7 @@ class Delivery:
     last_status: int = 0
     done_ms: int = 0
     order: str = ""
+    failing_ms: int = 0
 
 
 class Trigger(StrEnum):
@@ -215,6 +217,8 @@ class Endpoint:
         filter: what of their payloads it wants; None for all.
         secrets: newest first; each old one with the time until which it is valid, 0 for the newest.
         ordered: one delivery at a time, by `seq`.
+        block_max: seconds after its first failure from which a delivery does not hold up the others any more;
+            None for not before its end. Ordered endpoints only.
         rate: starts and seconds, (0, 0) for any.
         retry, timeout, errback: as in `Wishes`, for all its deliveries.
         state: `enabled`, `paused` or `disabled`.
@@ -257,6 +261,7 @@ class Endpoint:
     first_failed: str = ""
     failures: int = 0
     overflow_ms: int = 0
+    block_max: float | None = None
     kind: Kind = Kind.REGISTERED
     topic_text: str = ""
     lease_until_ms: int = 0

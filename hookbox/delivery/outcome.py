@@ -126,6 +126,7 @@ def after(
         delivery,
         attempts=delivery.attempts + judgement.end.tried,
         failures=failures,
+        failing_ms=delivery.failing_ms or (now_ms if failures else 0),
         last_status=status or delivery.last_status,
     )
     if judgement.end is End.DONE:

@@ -182,8 +182,8 @@ class Sender:
 
     def _exchange(self, outgoing: Outgoing, trail: list[str]) -> ShortReader:
         try:
-            destination = self._policy().check(outgoing.url, errback=outgoing.errback)
-            destination = destination.with_query(outgoing.query)
+            policy = self._policy()
+            destination = policy.check(outgoing.url, errback=outgoing.errback).with_query(outgoing.query)
         except BadURL as error:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:

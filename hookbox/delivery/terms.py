@@ -126,6 +126,13 @@ class Terms:
         wished_ms = delivery.wishes.expires_ms
         return oldest_ms if wished_ms is None else min(wished_ms, oldest_ms)
 
+    def blocks_until_ms(self, delivery: Delivery) -> float:
+        """When an ordered endpoint goes on without it; endless for not before its end."""
+        endpoint = self.endpoint(delivery)
+        if endpoint is None or endpoint.block_max is None or not delivery.failing_ms:
+            return float("inf")
+        return delivery.failing_ms + endpoint.block_max * 1000
+
     def secrets(self, delivery: Delivery, now_ms: int) -> tuple[str, ...]:
         """What signs it, newest first."""
         return secrets_of(delivery, self.endpoint(delivery), self.rules.default_secret, now_ms)

@@ -204,6 +204,7 @@ class Worker:
             reason="",
             done_ms=0,
             failures=0 if reset else found.failures,
+            failing_ms=0 if reset else found.failing_ms,
         )
         self._agenda.learn(again, Trigger.MANUAL)  # before the store has it, which asks what to begin later
         self._bell.set()

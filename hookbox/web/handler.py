@@ -307,7 +307,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return goes_on
 
     def watch(self, gone: Callable[[], None]) -> Callable[[], None]:
-        """See whether the peer closes while it is answered.
+        """See whether the peer closes while it is answered. What it sends meanwhile is dropped, so the answer
+        has to end the connection.
 
         Args:
             gone: called once then, in the hub; must not block.
@@ -318,10 +319,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         watcher = get_hub().loop.io(self.socket.fileno(), READ)
 
         def look() -> None:
-            closed = self._has_closed()
-            if closed is not None:  # one that sends more is not watched further
+            if self._has_closed():
                 watcher.stop()
-            if closed:
                 gone()
 
         def end() -> None:
@@ -331,15 +330,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         watcher.start(look)
         return end
 
-    def _has_closed(self) -> bool | None:
-        """Whether the peer has closed; None if nothing can be told of that yet."""
-        sock, flags = self.socket, 0 if self.server.ssl_enabled else socket.MSG_PEEK
+    def _has_closed(self) -> bool:
+        sock = self.socket
         timeout = sock.gettimeout()
         sock.settimeout(0)
         try:
-            return not sock.recv(1, flags)
+            return not sock.recv(DRAIN_BYTES)
         except WOULD_BLOCK:
-            return None
+            return False
         except OSError:
             return True
         finally:

@@ -14,7 +14,7 @@ from hookbox.delivery.deliveries import Deliveries
 from hookbox.delivery.forms import read_url_encoded
 from hookbox.delivery.hub.hub import Hub
 from hookbox.delivery.hub.request import MODE, FatPing, Ping, Reader, Wanted
-from hookbox.delivery.hub.topics import Topics
+from hookbox.delivery.hub.topics import topics_at
 from hookbox.delivery.hub.values import Outcome
 from hookbox.errors import BadRequest, HookboxError
 from hookbox.web.bodies import FORM, read_body
@@ -96,7 +96,7 @@ class HubDoor:
             body = read_body(environ, settings.api_body)
         deliveries = self._deliveries()
         reader = Reader(
-            Topics(deliveries.hub_rules().public_url),
+            topics_at(deliveries.hub_rules().public_url),
             deliveries.policy().check,
             settings.hub_dialect == "both",
         )

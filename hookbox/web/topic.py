@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from wsgiref.handlers import format_date_time
 
-from hookbox.commands.hub import require_reader
 from hookbox.commands.site import Site
+from hookbox.commands.stream import leave, let_in
 from hookbox.core.cookies import from_wsgi
 from hookbox.core.names import channel_name_fault
 from hookbox.core.values import ChannelName
@@ -82,7 +82,8 @@ class TopicDoor:
         if settings.stream_auth == "token":
             raise BadRequest(401, "token required: send Authorization: Bearer <token>", CHALLENGE)
         cookies = from_wsgi(environ.get("HTTP_COOKIE", ""))
-        require_reader(self._site, cookies, environ.get("REMOTE_ADDR", ""), topic)
+        guest = let_in(self._site, cookies, environ["hookbox.client_ip"], [ChannelName(topic)])
+        leave(self._site, guest)
 
     def _newest(self, deliveries: Deliveries, topic: str) -> Newest | None:
         """The newest message, whether it was kept on disk or only in memory."""

@@ -131,7 +131,8 @@ def test_B04_a_message_is_sent_again_with_the_same_id_or_a_new_one(serve):
     assert payloads(receiver) == ["once"] * 3
 
 
-def test_B05_B07_a_replay_is_whole_and_in_order_although_the_server_is_killed(serve):
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_B05_B07_P07_a_replay_is_whole_and_in_order_although_the_server_ends(serve, end):
     operator = serve(max_queue=100)
     with Receiver() as first:
         endpoint = operator.post("/endpoints", 201, url=first.url, topics=["news"])["id"]
@@ -145,8 +146,8 @@ def test_B05_B07_a_replay_is_whole_and_in_order_although_the_server_is_killed(se
         assert job["count"] == 300
         for enough in (20, 120):
             operator.until(lambda enough=enough: len(receiver.got) >= enough)
-            operator.server.process.kill()
-            operator.server.process.wait()
+            getattr(operator.server.process, end)()
+            gevent.get_hub().threadpool.apply(operator.server.process.wait, (DEADLINE,))
             operator = serve(max_queue=100)
         assert operator.done(job["job"])["state"] == "done"
         operator.until(lambda: not [s for s, n in operator.get("/stats")["deliveries"].items() if n and s in ("scheduled", "in_flight", "waiting")])

@@ -184,6 +184,12 @@ class TestLife:
         found[1].reset()
         eventually(lambda: count(hookbox) == 1, seconds=5)
 
+    def test_T11_one_that_goes_on_talking_is_noticed_too(self, hookbox, stream):
+        found = stream("silent")
+        found.socket.sendall(b"GET /stream?topic=more HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+        found.close()
+        eventually(lambda: count(hookbox) == 0, seconds=5)
+
     def test_T11_connects_leave_nothing(self, hookbox):
         watch = Watch(hookbox)
         for round in range(3):
@@ -263,6 +269,24 @@ def test_T04_a_client_that_is_cut_50_times_misses_nothing(start, by, visit):
     assert got == list(range(many))
     assert cuts == 49
     assert len(hookbox.app.asked) == 0
+
+
+def test_what_is_on_disk_is_not_missed_over_a_crash(start, visit, tmp_path):
+    first = start(store=tmp_path / "store.db")
+    first.api("create_channel", channel_name="a", durable=True)
+    before = visit(first, topic=["a", "b"])
+    for number in range(5):
+        publish(first, "a", number)
+    units = before.units(3)
+    first.kill()
+    second = start(store=tmp_path / "store.db")
+    second.api("create_channel", channel_name="a", durable=True)
+    after = visit(second, topic="a", last_event_id=units[-1]["pos"])
+    publish(second, "a", 5)
+    later = after.units(3)
+    assert [unit.get("payload") for unit in later] == [3, 4, 5]
+    assert [unit["offset"] for unit in later] == [4, 5, 6]
+    assert {unit["epoch"] for unit in later} == {units[0]["epoch"]}
 
 
 class TestSlowReaders:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import pytest
 from hub_house import CALLBACK, ERRBACK, PUBLIC, HubHouse, asked, confirm, status
 from post_office import answer
+from store_values import message
 
+from hookbox.delivery.exits import Exits
 from hookbox.delivery.hub.values import Denial, Outcome, Permit
 from hookbox.delivery.sender import Sent
-from hookbox.errors import BadRequest
+from hookbox.errors import BadRequest, DeliveryStoreError, QueueFull
 
 PAGE = "http://there.example/feed"
 
@@ -717,3 +719,70 @@ def test_json_that_is_none_is_passed_on_as_it_came(reader):
     ping(reader)
     assert [post.body for post in reader.posts()] == [b' {"a":1}\n', b"{"]
     assert [content.payload for _, content in reader.published] == ['{"a": 1}', '"{"']
+
+
+def test_what_cannot_be_published_is_fetched_again_and_uses_up_no_try(reader):
+    publish = reader.publish
+    failing = [True]
+
+    def fail(topic, content):
+        if failing:
+            raise QueueFull("full")
+        return publish(topic, content)
+
+    reader.hub._fetcher._publish = fail
+    ping(reader)
+    reader.pass_(600)
+    assert 8 <= len(reader.gets(PAGE)) <= 11
+    assert reader.told() == []
+    failing.clear()
+    reader.pass_(61)
+    assert [post.body for post in reader.posts()] == [b"<feed/>"]
+
+
+@pytest.mark.parametrize("call", ["keep", "end", "find"])
+def test_while_the_store_refuses_a_verification_waits_and_nobody_is_bothered(house, call):
+    refuses = [True]
+    real = getattr(house.hub._records, call)
+
+    def refuse(*args):
+        if refuses:
+            raise DeliveryStoreError("no")
+        return real(*args)
+
+    setattr(house.hub._records, call, refuse)
+    house.subscribe()
+    house.pass_(5)
+    refuses.clear()
+    house.pass_(5)
+    assert len(house.subscriptions) == 1
+    assert call != "keep" or len(house.gets()) == len(house.questions) == 1
+
+
+def test_a_fault_of_ours_ends_a_verification_and_what_is_behind_it_goes_on(house, caplog):
+    def fail(outgoing):
+        raise KeyError("bug")
+
+    house.subscribe(fail)
+    house.subscribe(confirm)
+    assert len(house.subscriptions) == 1
+    assert len(house.hub.verifier) == 0
+    assert "by our own fault" in caplog.text
+
+
+def test_exits_know_a_subscription_by_its_one_topic_until_its_lease_ends(house):
+    exits = Exits(house.store, house.worker, house.clock)
+    for endpoint in house.worker.endpoints.values():
+        exits.wanting.change(None, endpoint)
+    house.subscribe(hub_topic="http://there.example/*", hub_lease_seconds="60")
+
+    def takers(topic, seconds=0):
+        told = message(9, topic, time_ms=house.now_ms + seconds * 1000)
+        return [delivery.url for delivery in exits.owed(told)[0]]
+
+    assert takers("http://there.example/*") == [CALLBACK]
+    assert takers("http://there.example/x") == []
+    assert takers("http://there.example/*", 60) == []
+    assert exits.keeps("http://there.example/*", False)
+    house.subscribe(hub_mode="unsubscribe", hub_topic="http://there.example/*")
+    assert not exits.keeps("http://there.example/*", False)

@@ -172,6 +172,36 @@ def test_a_topic_that_nobody_knows_has_no_position():
         make().position("no")
 
 
+class OnDisk:
+    """Says at once that something is on disk."""
+
+    def begin(self, publication, epoch, whole, settle):
+        settle(None)
+
+
+def test_the_epoch_of_everything_kept_is_known():
+    broker, epochs = MemoryBroker(Budget(10**7), ring=(3, 0.0)), {}
+    for keeper in (OnDisk(), OnDisk(), None, None):
+        publication = broker.publish("news", draft(), (0, 0.0), lambda publication: None, keeper)
+        epochs[publication.offset] = broker.position("news").epoch
+    assert epochs[2] != epochs[3]
+    for publication in broker.kept("news"):
+        assert broker.epoch("news", publication.offset) == epochs[publication.offset]
+
+
+def test_of_a_topic_that_is_not_known_only_what_was_forgotten_may_be_missing():
+    broker = MemoryBroker(Budget(10**7))
+    assert broker.complete_since("news") == 0
+    for _ in range(3):
+        broker.open("news")
+        publication = broker.publish("news", draft(), KEEP, lambda publication: None)
+    assert broker.complete_since("news") == 0
+    broker.close("news")
+    assert broker.complete_since("news") == broker.complete_since("other") == publication.seq
+    broker.open("other")
+    assert broker.complete_since("other") == publication.seq
+
+
 class Recovery(RuleBasedStateMachine):
     """Whatever is published and evicted: an answer has no hole, and what must be there is there."""
 

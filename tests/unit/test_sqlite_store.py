@@ -11,7 +11,7 @@ import pytest
 from store_values import NOW, attempt, delivery, endpoint, entry, message
 
 from hookbox.delivery.models import State, Wishes
-from hookbox.delivery.store.base import FIRST, Entry, Finished, Remembered, Search
+from hookbox.delivery.store.base import FIRST, Entry, Finished, Remembered, Run, Search
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.errors import DeliveryStoreError, QueueFull
 
@@ -357,3 +357,19 @@ def test_in_memory_it_works_the_same():
     store.accept(entry(1))
     assert len(store.due(NOW, 10)) == 1
     store.close()
+
+
+def kept(store, *messages):
+    for seq, offset, about in messages:
+        store.accept(Entry(message(seq, **{"topic": "news", "epoch": "e1", "offset": offset, **about})))
+
+
+def test_a_run_of_messages_is_told_without_reading_them(store):
+    kept(store, (10, 1, {}), (20, 2, {}), (25, 1, {"topic": "sport"}), (30, 3, {}), (40, 5, {}), (50, 6, {"epoch": "e2"}))
+    assert store.stretch("news", 10, 30) == Run("e1", 2, 3, True)
+    assert store.stretch("news", 10, 29) == Run("e1", 2, 2, True)
+    assert not store.stretch("news", 10, 40).consecutive
+    assert not store.stretch("news", 39, 50).consecutive
+    assert store.stretch("news", 50, 99) is None
+    assert store.newest_numbers("news", 2) == [50, 40]
+    assert store.newest_numbers("news", 2, 39) == [30, 20]

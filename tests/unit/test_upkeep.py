@@ -8,6 +8,7 @@ from post_office import PostOffice
 from store_values import NOW, delivery, endpoint, entry, message
 
 from hookbox.delivery.models import DeliveryId, State
+from hookbox.delivery.store import tables
 from hookbox.delivery.store.base import Entry, Remembered
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.delivery.terms import WorkerRules
@@ -104,11 +105,10 @@ def test_what_has_ended_goes_after_its_time_and_keys_with_it(open_office):
 
 def test_thousands_go_in_one_look(open_office):
     office = open_office()
-    for seq in range(1, 2501):
-        done = delivery(seq, state=State.SUCCEEDED, done_ms=NOW)
-        office.store._store._thread.call(
-            lambda db, done=done, seq=seq: office.store._store._insert_all(db, [Entry(message(seq), (done,))])
-        )
+    store = office.store._store
+    ended = [delivery(seq, state=State.SUCCEEDED, done_ms=NOW) for seq in range(1, 2501)]
+    entries = [Entry(message(each.seq), (each,)) for each in ended]
+    store._thread.call(lambda db: store._insert_all(db, entries))
     office.advance(25 * 3600)
     assert office.store.newest("", 1) == []
 
@@ -142,8 +142,7 @@ def test_D14_where_the_disk_is_nearly_full_nothing_is_accepted(tmp_path):
 def town(office, count):
     """So many endpoints, by their ids."""
     ends = [endpoint(f"ep_{n:05}", url=f"http://h{n}.example/") for n in range(count)]
-    for end in ends:
-        office.store.keep_endpoint(end)
+    office.store._store._thread.call(lambda db: [tables.keep_endpoint(db, end) for end in ends])
     office.worker._terms.learn(ends)
     return ends
 
@@ -174,18 +173,18 @@ def fan_out(office, ends, first=500):
 
 def test_P03_what_is_too_much_for_one_commit_reaches_everybody_once(open_office):
     office, made = open_office(), []
-    ends = town(office, 1700)
+    ends = town(office, 1100)
     office.worker.write_rest(rest_of(ends, made))
     fan_out(office, ends)
     office.pass_(10)
-    assert made == [ends[499].id, ends[999].id, ends[1499].id]
+    assert made == [ends[499].id, ends[999].id]
     assert sorted(sent.url for sent in office.receivers.sent) == sorted(end.url for end in ends)
     assert office.store.fanouts() == []
 
 
 def test_P03_a_crash_between_pages_leaves_nobody_out_and_nobody_twice(open_office):
     office, made = open_office(), []
-    ends = town(office, 1700)
+    ends = town(office, 1100)
     rest = rest_of(ends, made)
     with office.restarted():
         seq = fan_out(office, ends)

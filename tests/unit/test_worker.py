@@ -491,6 +491,46 @@ def test_R13_the_order_outlives_a_restart_and_hundreds_of_messages(office):
     assert [int(body) for body in office.receivers.bodies] == [0, *range(452)]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_R13_what_blocks_for_too_long_is_passed_by_and_tried_on_its_own(open_office, restart):
+    office = open_office(schedule=(30.0, 100.0, 100.0), breaker=0)
+    ordered = office.endpoint(ordered=True, block_max=60)
+    office.receivers.answers(URL, 500, 500, 200)
+    first = office.accepted(to=ordered, body=b"first")
+    others = [office.accepted(to=ordered, body=b"%d" % n) for n in range(450)]
+    office.pass_(59)
+    assert office.receivers.bodies == [b"first"] * 2, "its second attempt is its second failure"
+    if restart:
+        with office.restarted():
+            pass
+    office.pass_(3)
+    assert office.receivers.bodies[2:] == [b"%d" % n for n in range(450)]
+    assert office.state(first) == "scheduled"
+    late = office.accepted(to=ordered, body=b"late")
+    assert office.state(late) == "succeeded"
+    office.pass_(100)
+    assert office.receivers.bodies[-1] == b"first"
+    assert {office.state(name) for name in (first, *others)} == {"succeeded"}
+
+
+def test_R13_hundreds_that_were_passed_by_do_not_hide_the_next(open_office):
+    office = open_office(schedule=(10_000.0,), breaker=0)
+    ordered = office.endpoint(ordered=True, block_max=0)
+    office.receivers.answers(URL, *[500] * 250, 200)
+    names = [office.accept(to=ordered) for _ in range(300)]
+    with office.restarted():
+        pass
+    office.pass_(30)
+    assert [office.state(name) for name in names] == ["scheduled"] * 250 + ["succeeded"] * 50
+    with office.restarted():
+        pass
+    last = office.accept(to=ordered)
+    office.pass_(30)
+    assert office.state(last) == "succeeded"
+    office.pass_(15_000)
+    assert {office.state(name) for name in names} == {"succeeded"}
+
+
 def test_R14_the_breaker_opens_after_ten_probes_and_closes(open_office):
     office = open_office(schedule=(7200.0,))
     office.receivers.answers(URL, 500)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from hookbox.delivery.headers import Headers
 from hookbox.delivery.hub.request import Dialect
-from hookbox.delivery.hub.topics import Topics
+from hookbox.delivery.hub.topics import topics_at
 from hookbox.delivery.hub.values import HubRules
 from hookbox.delivery.models import Endpoint, Message
 
@@ -32,7 +32,7 @@ class Distribution:
 
     def link(self, topic: str) -> str:
         """The value of a `Link` header: where the hub is, and what the topic's URL is."""
-        topics = Topics(self._rules().public_url)
+        topics = topics_at(self._rules().public_url)
         here = self.self_urls.get(topic) or topics.url(topic)
         return f'<{_in_link(topics.hub_url)}>; rel="hub", <{_in_link(here)}>; rel="self"'
 

@@ -25,6 +25,7 @@ from hookbox.delivery.notices import Notice
 from hookbox.delivery.sender import Outgoing, Sent
 from hookbox.delivery.store.base import Entry
 from hookbox.delivery.store.hub import HubRecords
+from hookbox.errors import DeliveryStoreError, HookboxError
 from hookbox.protocol.json_text import BadJSON, dump
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 AGAIN_AFTER: Final = (5.0, 60.0, 300.0)
 """Seconds after each failure."""
+OWN_FAULT_AFTER: Final = 60.0
+"""Seconds after which a page is fetched again that could not be published; that uses up no try."""
+UNPUBLISHED: Final = "unpublished"
 APART: Final = 1.0
 """Seconds between two fetches of a page at least."""
 
@@ -134,7 +138,11 @@ class Fetcher:
                 return
             fetched = get(self._sender, page, self._user_agent(subscribers), self._clock)
             if fetched.content is not None:
-                self._publish(topic, fetched.content)
+                try:
+                    self._publish(topic, fetched.content)
+                except HookboxError as error:
+                    logger.warning("what was fetched could not be published: %s", error)
+                    fetched = Fetched(page, fetched.sent, UNPUBLISHED)
             self._note(fetched)
         finally:
             self._running.pop(topic, None)
@@ -143,6 +151,9 @@ class Fetcher:
         page = fetched.page
         if not fetched.fault:
             self._finish(replace(page, due_ms=None, tries=0))
+            return
+        if fetched.fault == UNPUBLISHED:
+            self._finish(replace(page, due_ms=self._now_ms() + round(OWN_FAULT_AFTER * 1000)))
             return
         logger.info("a topic could not be fetched: %s", fetched.fault)
         tries = page.tries + 1
@@ -157,18 +168,21 @@ class Fetcher:
 
     def _finish(self, page: Page, told: Sequence[Notice] = ()) -> None:
         """Note how things stand; if the page was said to have changed meanwhile, it is fetched again."""
-        entries = self._tell(told)
         if self._running.pop(page.topic, False):
-            page = replace(page, due_ms=self._now_ms() + round(APART * 1000), tries=0)
+            page = replace(page, due_ms=self._now_ms(), tries=0)
         if page.self_url:
             self._distribution.self_urls[page.topic] = page.self_url
         else:
             self._distribution.self_urls.pop(page.topic, None)
         if page.due_ms is not None:
-            at = max(self._rota.at_ms(page.due_ms) if page.tries else 0.0, self._not_before(page.topic))
-            self._plan(page.topic, at)
-        self._records.keep_page(page, entries)
-        self._told(entries)
+            self._plan(page.topic, max(self._rota.at_ms(page.due_ms), self._not_before(page.topic)))
+        try:
+            entries = self._tell(told)
+            self._records.keep_page(page, entries)
+        except DeliveryStoreError as error:
+            logger.error("what became of a fetch is not written down, it may be repeated: %s", error)
+        else:
+            self._told(entries)
 
     def _user_agent(self, subscribers: int) -> str:
         return f"{USER_AGENT} (+{self._rules().public_url}; {subscribers} subscribers)"

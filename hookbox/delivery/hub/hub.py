@@ -16,7 +16,7 @@ from hookbox.delivery.hub.fetch import Fetcher
 from hookbox.delivery.hub.request import Dialect, Mode, Wanted
 from hookbox.delivery.hub.rota import Rota
 from hookbox.delivery.hub.subscribers import Subscribers
-from hookbox.delivery.hub.topics import Topic, Topics, may_be_subscribed
+from hookbox.delivery.hub.topics import Topic, may_be_subscribed, topics_at
 from hookbox.delivery.hub.values import HubRules, Outcome, Verification
 from hookbox.delivery.hub.verify import Ask, Verifier
 from hookbox.delivery.ledger import Wait
@@ -121,7 +121,9 @@ class Hub:
         rules = self._rules()
         for topic in topics:
             if not may_be_subscribed(topic, rules.topics, rules.topic_hosts):
-                raise BadRequest(403, f"this hub is for topics below {Topics(rules.public_url).url('')} only")
+                raise BadRequest(
+                    403, f"this hub is for topics below {topics_at(rules.public_url).url('')} only"
+                )
 
     def subscribe(self, wanted: Wanted) -> Outcome:
         """Take a request to subscribe or unsubscribe. Blocks until it is kept; up to 10 s for who waits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -88,6 +89,12 @@ class Topics:
         if fault:
             raise BadRequest(400, fault.replace("channel_name", "topic"))
         return Topic(name, own=True)
+
+
+@lru_cache(maxsize=8)
+def topics_at(public_url: str) -> Topics:
+    """The topics of a server that the world reaches at a URL."""
+    return Topics(public_url)
 
 
 def is_url(topic: str) -> bool:

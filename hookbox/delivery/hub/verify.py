@@ -27,6 +27,7 @@ from hookbox.delivery.notices import Notice
 from hookbox.delivery.sender import Outgoing, Sent
 from hookbox.delivery.store.base import Entry
 from hookbox.delivery.store.hub import HubRecords
+from hookbox.errors import DeliveryStoreError
 
 logger = logging.getLogger(__name__)
 
@@ -110,13 +111,25 @@ class Verifier:
 
     def _plan(self, verification: Verification) -> None:
         at = self._rota.at_ms(verification.due_ms)
-        self._rota.put(("verify", verification.pair), at, lambda: self._try(verification))
+        self._rota.put(("verify", verification.pair), at, lambda: self._work(verification))
+
+    def _work(self, verification: Verification) -> None:
+        """One try; a fault of our own ends it, so that what waits behind it goes on."""
+        try:
+            self._try(verification)
+        except DeliveryStoreError:
+            raise  # it is tried again
+        except Exception:
+            logger.exception("a verification failed by our own fault, topic %s", verification.topic)
+            self._end(verification, Outcome.REFUSED, "failed")
 
     def _try(self, verification: Verification) -> None:
-        """One try; everything that it reads may have changed after each wait."""
+        """Everything that it reads may have changed after each wait."""
         if verification.renewal and self._records.find(*verification.pair) is None:
             self._end(verification, Outcome.REFUSED, "superseded")
             return
+        verification = replace(verification, tries=verification.tries + 1)
+        self._records.keep(verification)  # first, so that nobody is asked while the store refuses
         if not verification.allowed:
             answer = self._ask(verification.topic, verification.callback, verification.lease)
             if isinstance(answer, Denial):
@@ -124,8 +137,6 @@ class Verifier:
                 return
             lease = min(verification.lease, answer.lease or verification.lease)
             verification = replace(verification, lease=lease, allowed=True)
-        verification = replace(verification, tries=verification.tries + 1)
-        self._records.keep(verification)
         self._judge(verification, *self._challenge(verification))
 
     def _challenge(self, verification: Verification) -> tuple[int, Sent, bool]:

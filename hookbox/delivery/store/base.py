@@ -32,6 +32,9 @@ DELETED = "endpoint deleted"
 Place = tuple[int, str]
 """Where a delivery stands in the order of `Store.due`: its `due_ms` and `id`."""
 
+LAST = "\U0010ffff"
+"""Behind every id."""
+
 FIRST: Place = (-1, "")
 """Before every delivery."""
 

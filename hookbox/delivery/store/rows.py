@@ -31,7 +31,7 @@ MESSAGE_HEAD = MESSAGE.replace("body, payload", "x'', ''")
 """A message without what it says."""
 DELIVERY = (
     "id, seq, endpoint, url, wishes, state, attempts, failures, due_ms, reason, last_status, tag, "
-    "created_ms, done_ms, ordering"
+    "created_ms, done_ms, ordering, failing_ms"
 )
 ATTEMPT = "n, cause, start_ms, took_ms, outcome, status, address, request, response, body, detail"
 ENDPOINT = "id, url, created_ms, kind, topic, host, lease_until_ms, renew_ms, about"
@@ -74,6 +74,7 @@ def delivery_row(delivery: Delivery) -> Row:
     return (
         d.id, d.seq, d.endpoint, d.url, wishes_text(d.wishes), d.state.value, d.attempts, d.failures,
         d.due_ms, d.reason, d.last_status, d.wishes.tag, d.created_ms, d.done_ms, d.order,
+        d.failing_ms,
     )  # fmt: skip
 
 
@@ -81,11 +82,12 @@ def read_delivery(row: Row) -> Delivery:
     """A delivery from its row."""
     (
         name, seq, endpoint, url, wishes, state, attempts, failures, due, reason, status, _tag, created, done,
-        order,
+        order, failing,
     ) = row  # fmt: skip
     return Delivery(
         DeliveryId(name), seq, url, read_wishes(wishes), State(state), due, created,
         None if endpoint is None else EndpointId(endpoint), attempts, failures, reason, status, done, order,
+        failing,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ CREATE TABLE deliveries (
   url TEXT NOT NULL, wishes TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
   failures INTEGER NOT NULL, due_ms INTEGER NOT NULL, boot INTEGER NOT NULL, reason TEXT NOT NULL,
   last_status INTEGER NOT NULL, tag TEXT NOT NULL, created_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL,
-  ordering TEXT NOT NULL);
+  ordering TEXT NOT NULL, failing_ms INTEGER NOT NULL);
 CREATE INDEX deliveries_due ON deliveries (state, due_ms, id);
 CREATE INDEX deliveries_of_endpoint ON deliveries (endpoint, state, seq);
 CREATE INDEX deliveries_done ON deliveries (done_ms) WHERE done_ms > 0;

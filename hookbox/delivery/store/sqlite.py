@@ -291,10 +291,10 @@ class SqliteStore:
         self._unfinished = self._count(db) + (delivery.state.value in UNFINISHED) - (before in UNFINISHED)
         db.execute(
             "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, due_ms = ?, reason = ?, "
-            "last_status = ?, done_ms = ? WHERE id = ?",
+            "last_status = ?, done_ms = ?, failing_ms = ? WHERE id = ?",
             (
                 delivery.state.value, delivery.attempts, delivery.failures, delivery.due_ms, delivery.reason,
-                delivery.last_status, delivery.done_ms, delivery.id,
+                delivery.last_status, delivery.done_ms, delivery.failing_ms, delivery.id,
             ),
         )  # fmt: skip
 

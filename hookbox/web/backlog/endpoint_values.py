@@ -120,6 +120,10 @@ def _timeout(name: str, value: JSON) -> float | None:
     return None if value is None else read_number(name, value, 1, 60)
 
 
+def _block_max(name: str, value: JSON) -> float | None:
+    return None if value is None else read_number(name, value, 0, 2_592_000)
+
+
 def _line(most: int) -> Callable[[str, JSON], str]:
     def read(name: str, value: JSON) -> str:
         if value is None:
@@ -143,6 +147,7 @@ _READERS: Final[Mapping[str, tuple[str, Callable[[str, JSON], Any]]]] = {
     "secret": ("secrets", _secrets),
     "headers": ("headers", _headers),
     "ordered": ("ordered", _ordered),
+    "block_max": ("block_max", _block_max),
     "rate": ("rate", _starts),
     "retry": ("retry", _retry),
     "timeout": ("timeout", _timeout),

@@ -127,6 +127,7 @@ def endpoint(about: Endpoint, secret: str = "") -> JSONObject:
         "secrets": [_secret(text, until_ms) for text, until_ms in about.secrets],
         "headers": {name: MASKED if name.lower() in SECRET else value for name, value in about.headers},
         "ordered": about.ordered,
+        "block_max": about.block_max,
         "rate": f"{starts}/{seconds:g}" if starts else None,
         "retry": None if about.retry is None else list(about.retry),
         "timeout": about.timeout,
