@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from functools import partial
 
+from gevent.event import AsyncResult
+
 from hookbox.commands import frames
 from hookbox.commands.asking import ask, channel_fields, follow
 from hookbox.commands.channels import ATTEMPTS, ensure
@@ -111,8 +113,8 @@ def accept(
 ) -> Position:
     """Number and keep a draft, and queue it for the subscribers: encoded once, nothing here waits.
 
-    But where it has to be on disk first (the channel is `durable`, or somebody is owed it) this blocks until
-    it is.
+    But where it has to be on disk first (the channel is `durable`, or somebody is owed it), or what came
+    before it has to be, this blocks until that is done.
 
     Args:
         publisher: outbox of the connection that published, left out where the channel is not reflective.
@@ -127,13 +129,45 @@ def accept(
         draft = draft._replace(message_id=new_message_id(draft.time_ms))
         parcel = Parcel(source, originator=_name(draft.user), remember=remember)
         writing = site.exits.writing(channel.name, parcel)
-    shown = partial(show, site, channel.name, publisher)
-    publication = site.broker.publish(channel.name, draft, channel.keep, shown, writing)
+    showing = Showing(site, channel.name, publisher)
+    site.broker.publish(channel.name, draft, channel.keep, showing, writing)
     site.counters.publications += 1
-    position = Position(site.broker.position(channel.name).epoch, publication.offset)
     if writing is not None:
         writing.wait()
-    return position
+    return showing.position or showing.wait()
+
+
+class Showing:
+    """Shows one publication when its turn comes, and knows then where it stands.
+
+    Args:
+        publisher: as for `show`.
+    """
+
+    __slots__ = ("_name", "_publisher", "_site", "_waits", "position")
+
+    def __init__(self, site: Site, name: ChannelName, publisher: Outbox | None) -> None:
+        self.position: Position | None = None
+        """Where it stands; None until it is shown."""
+        self._site = site
+        self._name = name
+        self._publisher = publisher
+        self._waits: AsyncResult[Position] | None = None
+
+    def __call__(self, publication: Publication) -> None:
+        """Show it; does not block or raise."""
+        epoch = self._site.broker.position(self._name).epoch
+        self.position = position = Position(epoch, publication.offset)
+        show(self._site, self._name, self._publisher, publication)
+        if self._waits is not None:
+            self._waits.set(position)
+
+    def wait(self) -> Position:
+        """Wait until it is shown, behind what has to be on disk first. Blocks."""
+        self._waits = AsyncResult()
+        position = self._waits.get()
+        assert position is not None
+        return position
 
 
 def show(site: Site, name: ChannelName, publisher: Outbox | None, publication: Publication) -> None:
