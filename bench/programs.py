@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 DEADLINE = 30.0
+START_SECONDS = 10.0
 WARM = 0.5
 """Seconds until Hookbox has loaded what it needs later, so that no connection is charged with it."""
 
@@ -85,8 +86,7 @@ class Workshop:
         conf = directory / "nchan.conf"
         conf.write_text((HERE / "nchan.conf").read_text().replace("127.0.0.1:9003", f"127.0.0.1:{port}"))
         with started([nginx, "-p", str(directory), "-c", str(conf)], port) as process:
-            worker = int(subprocess.check_output(["pgrep", "-P", str(process.pid)]).split()[0])
-            yield Server(worker, port, ["-u", "/sub"], ["-P", "/pub", "-b", "%m"])
+            yield Server(first_child(process.pid), port, ["-u", "/sub"], ["-P", "/pub", "-b", "%m"])
 
     @contextmanager
     def bare(self) -> Iterator[Server]:
@@ -129,6 +129,18 @@ class Workshop:
                 body = f"security_token=tok&channel_name={channel.replace('%i', '0')}&payload=%22%m%22"
                 publish = ["-P", "/web/publish", "-h", FORM, "-b", body]
                 yield Server(process.pid, port, ["-u", "/ws", *script], publish)
+
+
+def first_child(pid: int) -> int:
+    """The first process that another one has started; waits for it."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, check=False).stdout.split()
+        if found:
+            return int(found[0])
+        if time.monotonic() > until:
+            raise RuntimeError(f"process {pid} has started no other")
+        time.sleep(0.01)
 
 
 @contextmanager

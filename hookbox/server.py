@@ -26,7 +26,7 @@ from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.engine.memory import MemoryBroker
-from hookbox.errors import CommandRefused, LimitReached
+from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
 
+WARM_UP_AGAIN_SECONDS = 1.0
 WARM_UP_SECONDS = 0.1
 """When webhooks are made ready: after whoever waited for the port, before most have asked anything."""
 
@@ -249,8 +250,17 @@ class Server:
         """Load what was not needed to begin, and let everybody else run in between."""
         parts: tuple[WarmsUp, ...] = (self.webhooks, self.storeroom, *self.late)
         for part in parts:
-            part.warm_up()
+            while not self._is_warm(part):
+                gevent.sleep(WARM_UP_AGAIN_SECONDS)
             gevent.sleep(1e-6)
+
+    def _is_warm(self, part: WarmsUp) -> bool:
+        try:
+            part.warm_up()
+        except DeliveryStoreError as error:
+            logger.warning("what an earlier start left undone has to wait: %s", error)
+            return False
+        return True
 
     def _on_stop_signal(self) -> None:
         if self._told_to_stop:

@@ -129,10 +129,12 @@ class StoreRoom:
         if self._hub is None:
             from hookbox.commands.hub import make_hub
 
-            made = make_hub(self._server.site, self.deliveries())
-            if self._hub is None:
-                self._hub = made
+            made = self._hub = make_hub(self._server.site, self.deliveries())
+            try:
                 made.start()
+            except DeliveryStoreError:
+                self._hub = None
+                raise
         return self._hub
 
     def _own_url(self) -> str:

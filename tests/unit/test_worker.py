@@ -372,6 +372,13 @@ def test_what_expires_while_it_waits_is_told_in_time(office):
     assert told(office)[0][1]["last"] is None
 
 
+def test_F29_what_is_accepted_after_the_wall_clock_was_stepped_forward_is_begun_at_once(office):
+    office.clock.step_wall(86_400)
+    name = office.accepted()
+    office.settle()
+    assert office.state(name) == "succeeded"
+
+
 def test_a_step_of_the_wall_clock_changes_nothing_that_is_due_soon(office):
     office.receivers.answers(URL, 500, 200)
     name = office.accepted(retry=(20.0,))
