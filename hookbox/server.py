@@ -25,7 +25,6 @@ from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
-from hookbox.drain import Drain
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, LimitReached
 from hookbox.notify import Notifier
@@ -34,7 +33,6 @@ from hookbox.protocol.websocket import Codecs
 from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
-from hookbox.transports.stream import Consumer
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
@@ -45,9 +43,12 @@ from hookbox.webhooks.resolve import Resolver
 if TYPE_CHECKING:
     import socket
 
+    from hookbox.drain import Drain
     from hookbox.settings import Settings
+    from hookbox.transports.stream import Consumer
     from hookbox.web.http import HttpServer, Upgrade
     from hookbox.web.inherited import DoorName
+    from hookbox.web.late import LateApp
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,13 @@ class Checked(Protocol):
         Args:
             now: monotonic seconds.
         """
+
+
+class WarmsUp(Protocol):
+    """Something that can be made ready before it is needed."""
+
+    def warm_up(self) -> None:
+        """Get ready; may take its time, and be repeated."""
 
 
 class Greenlets:
@@ -172,6 +180,8 @@ class Server:
         self.doors: list[HttpServer] = []
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
         self.storeroom = StoreRoom(self)
+        self.late: tuple[LateApp, ...] = ()
+        """What is loaded soon after the start."""
         self._told_to_stop = False
         self._stopped = Event()
 
@@ -232,8 +242,15 @@ class Server:
             logger.info("Listening to hookbox on %s", door.url)
         self.notify.ready()
         get_hub().loop.update_now()  # it still has the time before everything was imported
-        self.greenlets.spawn_later(WARM_UP_SECONDS, self.webhooks.warm_up)
+        self.greenlets.spawn_later(WARM_UP_SECONDS, self._warm_up)
         self._stopped.wait()
+
+    def _warm_up(self) -> None:
+        """Load what was not needed to begin, and let everybody else run in between."""
+        parts: tuple[WarmsUp, ...] = (self.webhooks, self.storeroom, *self.late)
+        for part in parts:
+            part.warm_up()
+            gevent.sleep(1e-6)
 
     def _on_stop_signal(self) -> None:
         if self._told_to_stop:
@@ -278,7 +295,7 @@ class Server:
         """What has happened and how things stand, for `get_server_info`."""
         return {
             "comet_sessions": len(self.comet),
-            "streams": len(self.storeroom.streams or ()),
+            "streams": self.storeroom.open_streams,
             "open_connections": self.admission.open,
             "refused_connections": self.admission.refused,
             "stalled_bytes": self.flusher.waiting_total,
@@ -380,6 +397,8 @@ class Server:
         """
         if self.site.draining:
             return
+        from hookbox.drain import Drain
+
         drain = Drain(self, succeeded=succeeded)
         self._offer.close()
         drain.stop_accepting()

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hookbox.commands.channels import is_still_so
-from hookbox.commands.hub import make_hub
 from hookbox.delivery.deliveries import Deliveries, addresses_of
-from hookbox.delivery.hub.hub import Hub
 from hookbox.delivery.memory import recall
-from hookbox.delivery.past import Past
 from hookbox.delivery.tellings import Application
 from hookbox.errors import DeliveryStoreError
 from hookbox.protocol.disconnects import RESTART
-from hookbox.transports.stream import Streams
 
 if TYPE_CHECKING:
+    from hookbox.delivery.hub.hub import Hub
     from hookbox.server import Server
+    from hookbox.transports.stream import Streams
 
 HUB_GRACE_SECONDS: Final = 2.0
 """How long the hub may take to finish what it is asking."""
@@ -30,8 +28,8 @@ class StoreRoom:
     """
 
     def __init__(self, server: Server) -> None:
-        self.streams: Streams | None = None
         self._server = server
+        self._streams: Streams | None = None
         self._deliveries: Deliveries | None = None
         self._hub: Hub | None = None
         self._addresses: frozenset[tuple[str, int]] | None = None
@@ -64,12 +62,15 @@ class StoreRoom:
         site.exits = deliveries.exits
         if deliveries.tellings is not None:
             site.tellings = deliveries.tellings
-        if self.streams is not None:
-            self.streams.end(RESTART)  # they read from a store that is closed
-        past = Past(broker, deliveries.store, deliveries.numbers)
-        self.streams = Streams(server, past, server.clock)
-        self._hub = make_hub(site, deliveries)
-        self._hub.start()
+        if self._streams is not None:
+            self._streams.end(RESTART)  # they read from a store that is closed
+        self._streams = self._hub = None
+
+    def warm_up(self) -> None:
+        """Begin what can wait until the server has started: streams, and what the hub was about to do."""
+        self.deliveries().warm_up()
+        self.streams()
+        self.hub()
 
     def close(self, grace_seconds: float) -> None:
         """Let attempts under way finish, then close the store. Blocks; safe to repeat."""
@@ -99,14 +100,39 @@ class StoreRoom:
             raise DeliveryStoreError("the server has not started")
         return self._deliveries
 
+    def streams(self) -> Streams:
+        """The streams that are open now.
+
+        Raises:
+            DeliveryStoreError: there are none, as the server has not begun.
+        """
+        if self._streams is None:
+            from hookbox.delivery.past import Past
+            from hookbox.transports.stream import Streams
+
+            server, now = self._server, self.deliveries()
+            past = Past(server.broker, now.store, now.numbers)
+            self._streams = Streams(server, past, server.clock)
+        return self._streams
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return 0 if self._streams is None else len(self._streams)
+
     def hub(self) -> Hub:
-        """The hub that works now.
+        """The hub that works now. Blocks at the first call.
 
         Raises:
             DeliveryStoreError: none does, as the server has not begun.
         """
         if self._hub is None:
-            raise DeliveryStoreError("the server has not started")
+            from hookbox.commands.hub import make_hub
+
+            made = make_hub(self._server.site, self.deliveries())
+            if self._hub is None:
+                self._hub = made
+                made.start()
         return self._hub
 
     def _own_url(self) -> str:

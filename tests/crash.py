@@ -168,6 +168,7 @@ class Crashes:
         lost = self.receiver.wait_for(self.acknowledged.keys(), 60 + count / 100)
         assert not lost, f"{len(lost)} that were answered did not arrive, such as {sorted(lost)[:5]}"
         self._check()
+        self._wait_for_the_rest()
         assert server.stop() == 0
         self._check_file()
         twice = sum(len(ids) - 1 for ids in self.receiver.got.values())
@@ -185,6 +186,18 @@ class Crashes:
     def _note(self, dispatching):
         self.acknowledged |= dispatching.acknowledged
         self.attempted |= set(dispatching.attempted)
+
+    def _wait_for_the_rest(self):
+        """What had arrived when its answer was cut off is sent once more, and so is what nobody saw accepted."""
+        unfinished = "SELECT COUNT(*) FROM deliveries WHERE state IN ('scheduled', 'in_flight')"
+        until = time.monotonic() + 90
+        while self._rows(unfinished) != [(0,)]:
+            assert time.monotonic() < until, "it does not come to an end"
+            time.sleep(0.1)
+
+    def _rows(self, query):
+        with closing(sqlite3.connect(self.store)) as db:
+            return db.execute(query).fetchall()
 
     def _check(self):
         with self.receiver.changed:

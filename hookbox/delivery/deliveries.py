@@ -5,27 +5,30 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
 from hookbox.clock import Clock
 from hookbox.delivery.egress import BadURL, Mode, Policy, Rule, read_url
 from hookbox.delivery.exits import Exits
-from hookbox.delivery.hub.distribution import Distribution
-from hookbox.delivery.hub.values import HubRules
-from hookbox.delivery.jobs import Jobs
 from hookbox.delivery.notices import Told
 from hookbox.delivery.numbers import Numbers
 from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender
-from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.delivery.tellings import Application, StoredTellings
 from hookbox.delivery.terms import WorkerRules
 from hookbox.delivery.worker import Worker
 from hookbox.settings import Settings
 from hookbox.webhooks.resolve import Resolver
+
+if TYPE_CHECKING:
+    from hookbox.delivery.hub.distribution import Distribution
+    from hookbox.delivery.hub.values import HubRules
+    from hookbox.delivery.jobs import Jobs
+    from hookbox.delivery.store.backlog import Backlog
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +74,6 @@ class Deliveries:
         self.tellings: StoredTellings | None = None
         if application is not None:
             self.tellings = StoredTellings(self.store, self.numbers, clock, application)
-        self.distribution = Distribution(self.hub_rules)
         self.worker = Worker(
             self.store,
             self.sender,
@@ -79,13 +81,11 @@ class Deliveries:
             rules_from(chosen),
             self.numbers,
             teller=self.tellings,
-            websub=self.distribution.headers,
+            websub=lambda *about: self.distribution.headers(*about),
         )
         if self.tellings is not None:
             self.tellings.wake = self.worker.wake
         self.exits = Exits(self.store, self.worker, clock)
-        self.backlog = Backlog(self.store)
-        self.jobs = Jobs(self.backlog, self.worker, clock)
         self.worker.write_rest(self.exits.owed_after)
         self.under_way: dict[str, Event] = {}
         """Idempotency keys whose requests are being answered."""
@@ -97,11 +97,39 @@ class Deliveries:
             DeliveryStoreError: the store cannot be read.
         """
         self.worker.start()
+
+    def warm_up(self) -> None:
+        """Go on with what can wait until the server has started. Blocks; to be called once."""
         self.jobs.start()
+
+    # what is loaded late
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        """What is special about deliveries to subscribers."""
+        from hookbox.delivery.hub.distribution import Distribution
+
+        return Distribution(self.hub_rules)
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """What operators look into."""
+        from hookbox.delivery.store.backlog import Backlog
+
+        return Backlog(self.store)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Replays and retries of many."""
+        from hookbox.delivery.jobs import Jobs
+
+        return Jobs(self.backlog, self.worker, self.clock)
 
     def stop(self, grace_seconds: float) -> None:
         """End: attempts under way get their time, then everything is on disk. Blocks; safe to repeat."""
-        self.jobs.stop()
+        late: dict[str, Any] = vars(self)
+        if "jobs" in late:
+            self.jobs.stop()
         if self.tellings is not None:
             self.tellings.stop(LAST_TELLINGS)
         self.worker.stop(grace_seconds)
@@ -165,6 +193,8 @@ def rules_from(settings: Settings) -> WorkerRules:
 
 def hub_rules_from(settings: Settings, public_url: str) -> HubRules:
     """How the hub goes, as the settings say."""
+    from hookbox.delivery.hub.values import HubRules
+
     secret = settings.errback_secret
     return HubRules(
         public_url,

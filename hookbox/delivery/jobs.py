@@ -64,6 +64,8 @@ class Jobs:
             DeliveryStoreError: the store cannot be read.
         """
         for job in self._backlog.running_jobs():
+            if job.id in self._under_way:
+                continue  # begun while the store was asked
             logger.info("job %s (%s) goes on: %s of %s", job.id, job.kind, job.done, job.count)
             self._spawn(job)
 

@@ -27,10 +27,11 @@ from hookbox.web.bodies import Unreadable, read_body
 from hookbox.web.caller import Caller
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers, LeanBottle
 from hookbox.web.outside import Access
+from hookbox.web.pages import excuse
+from hookbox.web.paths import DISPATCH
 
 logger = logging.getLogger(__name__)
 
-PATH: Final = "/dispatch"
 HEADERS: Final[Headers] = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 TEXT: Final = "text/plain; charset=utf-8"
 SCHEDULED: Final = "202 Scheduled"
@@ -43,11 +44,6 @@ PASSED: Final = {
     "HTTP_CONTENT_ENCODING": "content-encoding",
 }
 """Headers that mean something here, besides `Hookbox-...`."""
-
-
-def serves_dispatch(path: str) -> bool:
-    """Whether a path is for dispatching."""
-    return path == PATH or path.startswith(PATH + "/")
 
 
 class Dispatching:
@@ -117,10 +113,13 @@ MOST_BUCKETS: Final = 16
 """Tokens whose dispatches are counted; there are two at a time, and others after a reload."""
 
 
-def add_dispatch(app: LeanBottle, dispatching: Dispatching) -> None:
-    """Serve dispatching below an application."""
-    app.serve(PATH, ["ANY"], dispatching.serve)
-    app.serve(PATH + "/<path_url:path>", ["ANY"], dispatching.serve)
+def make_dispatch(site: Site, deliveries: Callable[[], Deliveries], access: Access) -> LeanBottle:
+    """Dispatching as a WSGI application; arguments as of `Dispatching`."""
+    app = LeanBottle(excuse)
+    dispatching = Dispatching(site, deliveries, access)
+    app.serve(DISPATCH, ["ANY"], dispatching.serve)
+    app.serve(DISPATCH + "/<path_url:path>", ["ANY"], dispatching.serve)
+    return app
 
 
 def _request(

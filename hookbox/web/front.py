@@ -8,33 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import bottle
 
-from hookbox.commands.stream import leave
 from hookbox.web.api import body_limit, make_api, serves
-from hookbox.web.backlog.app import serves_backlog
-from hookbox.web.backlog.mount import backlog_of
+from hookbox.web.beside import Beside
 from hookbox.web.caller import Callers, Parts
 from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
-from hookbox.web.dispatch import Dispatching, add_dispatch, serves_dispatch
 from hookbox.web.handover import Listening, Predecessor, address_wanted
 from hookbox.web.http import HttpServer, Visit, WsgiApp
-from hookbox.web.hub import PATH as HUB
-from hookbox.web.hub import SHARED_PATHS, HubDoor, add_hub
 from hookbox.web.inherited import DoorName
-from hookbox.web.lean import LeanBottle
 from hookbox.web.listen import listen, tls_context
 from hookbox.web.outside import Access
-from hookbox.web.pages import excuse, make_pages
-from hookbox.web.stream import StreamDoor, serves_streams
-from hookbox.web.tickets import Tickets
-from hookbox.web.topic import FOLDER as TOPICS
-from hookbox.web.topic import TopicDoor, add_topics
+from hookbox.web.pages import make_pages
+from hookbox.web.paths import (
+    HUB,
+    serves_backlog,
+    serves_dispatch,
+    serves_hub,
+    serves_streams,
+)
 
 if TYPE_CHECKING:
     from hookbox.server import Server
     from hookbox.settings import Settings
 
-HUB_PATHS = (HUB, *SHARED_PATHS)
 Part = tuple[Callable[[str], bool], WsgiApp]
 """An application, and which paths it serves."""
 
@@ -63,28 +59,18 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
             server.clock.monotonic(),
         )
     )
-    access = Access(lambda: server.settings, callers)
-    hub = HubDoor(server.site, server.storeroom.hub, server.storeroom.deliveries, access)
-    api = make_api(server.site, apply_settings=server.change, callers=callers, hub=hub.for_api)
-    open_to_all = LeanBottle(excuse)
-    add_topics(open_to_all, TopicDoor(server.site, server.storeroom.deliveries, access))
-    add_dispatch(api, Dispatching(server.site, server.storeroom.deliveries, access))
-    backlog = backlog_of(
-        server.storeroom.deliveries,
-        lambda: server.settings,
-        access,
-        lambda subscription: server.storeroom.hub().end(subscription.id),
-    )
+    apart = settings.api_address is not None or DoorName.API in server.inherited
+    beside = Beside(server, Access(lambda: server.settings, callers), apart=apart)
+    server.late = beside.all
+    api = make_api(server.site, apply_settings=server.change, callers=callers, hub=beside.hub_for_api)
     pages = make_pages(server.site, lack=lambda: "degraded" if server.storeroom.fault else "")
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
-    apart = settings.api_address is not None or DoorName.API in server.inherited
-    add_hub(open_to_all, hub, shared=apart)
-    inside: list[Part] = [(_serves_api, api), (serves_backlog, backlog)]
+    inside: list[Part] = [(serves, api), (serves_dispatch, beside.dispatch), (serves_backlog, beside.backlog)]
     outside: list[Part] = [
         (_serves_comet, transports),
-        (serves_streams, _make_streams(server, access)),
-        (_serves_hub, open_to_all),
+        (serves_streams, beside.streams),
+        (serves_hub, beside.hub),
     ]
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
     if not apart:
@@ -107,14 +93,6 @@ def _listener(
     return taken or Listening(listen(*address))
 
 
-def _make_streams(server: Server, access: Access) -> WsgiApp:
-    tickets = Tickets(
-        server.clock, lambda: server.settings.max_streams, lambda guest: leave(server.site, guest)
-    )
-    server.checked[tickets] = None
-    return StreamDoor(server.site, lambda: server.storeroom.streams, access, tickets)
-
-
 def by_path(parts: Sequence[Part], otherwise: WsgiApp) -> WsgiApp:
     """One application out of several: the first that serves a path."""
 
@@ -128,16 +106,8 @@ def by_path(parts: Sequence[Part], otherwise: WsgiApp) -> WsgiApp:
     return application
 
 
-def _serves_api(path: str) -> bool:
-    return serves(path) or serves_dispatch(path)
-
-
 def _serves_comet(path: str) -> bool:
     return path.startswith("/csp/")
-
-
-def _serves_hub(path: str) -> bool:
-    return path in HUB_PATHS or path.startswith(TOPICS)
 
 
 def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) -> HttpServer:

@@ -21,10 +21,8 @@ from hookbox.web.bodies import FORM, read_body
 from hookbox.web.dispatch import AGAIN_SECONDS, HEADERS, TEXT, refused, retry_after
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, LeanBottle
 from hookbox.web.outside import Access
+from hookbox.web.paths import HUB, SHARED_WITH_HUB
 
-PATH: Final = "/hub"
-SHARED_PATHS: Final = ("/subscribe", "/publish")
-"""Paths that are the API's unless a request has `hub.mode`."""
 WELCOME: Final = b"This is a WebSub hub: send it POST requests with hub.mode.\n"
 STATUSES: Final = {Outcome.ACCEPTED: 202, Outcome.VERIFIED: 204, Outcome.REFUSED: 409}
 
@@ -125,8 +123,8 @@ def add_hub(app: LeanBottle, door: HubDoor, *, shared: bool) -> None:
     Args:
         shared: whether it serves the paths, too, that are the API's otherwise.
     """
-    app.serve(PATH, ["ANY"], door.serve)
-    for path in SHARED_PATHS if shared else ():
+    app.serve(HUB, ["ANY"], door.serve)
+    for path in SHARED_WITH_HUB if shared else ():
         app.serve(path, ["ANY"], door.shared)
 
 

@@ -26,21 +26,15 @@ from hookbox.protocol.units import Form, choose_form
 from hookbox.transports.stream import Consumer, Streams, Wanted
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers
 from hookbox.web.outside import CHALLENGE, Access
+from hookbox.web.paths import STREAM, TICKET
 from hookbox.web.stream_request import Fields, read_fields, read_wanted
 from hookbox.web.tickets import Tickets
 
 logger = logging.getLogger(__name__)
 
-STREAM: Final = "/stream"
-TICKET: Final = "/stream/ticket"
 METHODS: Final = {STREAM: ("GET", "HEAD", "POST", "OPTIONS"), TICKET: ("POST", "OPTIONS")}
 RETRY_SECONDS: Final = 5
 TEXT: Final = "text/plain; charset=utf-8"
-
-
-def serves_streams(path: str) -> bool:
-    """Whether a path belongs to streams."""
-    return path == STREAM or path.startswith(STREAM + "/")
 
 
 @dataclass(frozen=True, slots=True)

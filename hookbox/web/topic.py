@@ -20,8 +20,8 @@ from hookbox.errors import BadRequest, HookboxError
 from hookbox.web.dispatch import refused
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers, LeanBottle
 from hookbox.web.outside import CHALLENGE, Access
+from hookbox.web.paths import TOPICS
 
-FOLDER: Final = "/topic/"
 HEADERS: Final[Headers] = [
     ("Cache-Control", "no-cache"),
     ("X-Content-Type-Options", "nosniff"),
@@ -100,7 +100,7 @@ class TopicDoor:
 
 def add_topics(app: LeanBottle, door: TopicDoor) -> None:
     """Serve topics below an application."""
-    app.serve(FOLDER + "<name:path>", ["ANY"], door.serve)
+    app.serve(TOPICS + "<name:path>", ["ANY"], door.serve)
 
 
 def read_name(text: str) -> str:

@@ -87,7 +87,7 @@ def hub(hookbox):
     return Visitor(hookbox)
 
 
-def test_H100_subscribing_and_being_told(hub, subscriber):
+def test_WD_H100_subscribing_and_being_told(hub, subscriber):
     answer = hub.ask(f"{subscriber.url}/cb", hub_lease_seconds="3600")
     assert (answer.status_code, answer.content) == (202, b"")
     (got,) = subscriber.wait("GET")
@@ -107,7 +107,7 @@ def test_H100_subscribing_and_being_told(hub, subscriber):
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
-def test_H101_what_is_sent_is_signed(start, subscriber, algorithm):
+def test_WD_H101_what_is_sent_is_signed(start, subscriber, algorithm):
     hub = Visitor(start(**SETTINGS, hub_signature=algorithm))
     hub.ask(f"{subscriber.url}/new", hub_secret=SECRET)
     subscriber.wait("GET")
@@ -121,13 +121,13 @@ def test_H101_what_is_sent_is_signed(start, subscriber, algorithm):
         assert "webhook-signature" not in post.headers
 
 
-def test_H102_unknown_parameters_do_not_matter(hub, subscriber):
+def test_WD_H102_unknown_parameters_do_not_matter(hub, subscriber):
     assert hub.ask(f"{subscriber.url}/cb", foo="bar", hub_foo="bar").status_code == 202
     (got,) = subscriber.wait("GET")
     assert "foo" not in got.path
 
 
-def test_H103_H104_one_subscription_for_each_pair(hub, subscriber):
+def test_WD_H103_H104_one_subscription_for_each_pair(hub, subscriber):
     callback = f"{subscriber.url}/cb"
     hub.subscribe(callback, hub_secret="old")
     hub.subscribe(callback, hub_secret="new")
@@ -152,7 +152,7 @@ def test_H103_H104_one_subscription_for_each_pair(hub, subscriber):
         ("application/octet-stream", bytes(range(256))),
     ],
 )
-def test_H105_H106_any_content_arrives_as_it_is(hub, subscriber, content_type, body):
+def test_WD_H105_H106_any_content_arrives_as_it_is(hub, subscriber, content_type, body):
     hub.subscribe(f"{subscriber.url}/cb")
     hub.publish(body, content_type)
     (post,) = subscriber.wait("POST")
@@ -160,7 +160,7 @@ def test_H105_H106_any_content_arrives_as_it_is(hub, subscriber, content_type, b
 
 
 @pytest.mark.parametrize("code", [302, 404, 500])
-def test_H07_whoever_does_not_confirm_gets_nothing(hub, subscriber, code):
+def test_WD_H07_whoever_does_not_confirm_gets_nothing(hub, subscriber, code):
     subscriber.answer = lambda got: (
         code,
         {"Location": "/other"},
@@ -177,12 +177,12 @@ def test_H07_whoever_does_not_confirm_gets_nothing(hub, subscriber, code):
     assert not subscriber.of("GET", "/other")
 
 
-def test_H08_a_line_end_behind_the_challenge_is_fine(hub, subscriber):
+def test_WD_H08_a_line_end_behind_the_challenge_is_fine(hub, subscriber):
     subscriber.answer = lambda got: (200, {}, got.query.get("hub.challenge", "").encode() + b"\r\n")
     hub.subscribe(f"{subscriber.url}/cb")
 
 
-def test_H09_the_callbacks_own_query_is_kept(hub, subscriber):
+def test_WD_H09_the_callbacks_own_query_is_kept(hub, subscriber):
     callback = f"{subscriber.url}/cb?a=1&hub.mode=mine&b=%20x"
     hub.subscribe(callback)
     (got,) = subscriber.wait("GET")
@@ -208,7 +208,7 @@ def test_H09_the_callbacks_own_query_is_kept(hub, subscriber):
         {"hub_verify": "foo"},
     ],
 )
-def test_H10_what_is_wrong_is_said_in_words(hub, wrong):
+def test_WD_H10_what_is_wrong_is_said_in_words(hub, wrong):
     asked = {"hub_mode": "subscribe", "hub_topic": "news", "hub_callback": "http://a.example/", **wrong}
     answer = hub.post(**{name: value for name, value in asked.items() if value is not None})
     assert answer.status_code == 400
@@ -216,7 +216,7 @@ def test_H10_what_is_wrong_is_said_in_words(hub, wrong):
     assert "hub." in answer.text
 
 
-def test_H10_other_ways_to_be_wrong(hub):
+def test_WD_H10_other_ways_to_be_wrong(hub):
     body = "hub.mode=subscribe&hub.topic=news&hub.callback=http://a.example/"
     answer = requests.post(
         hub.url + "/hub", data=body, headers={"Content-Type": "application/json"}, timeout=DEADLINE
@@ -227,7 +227,7 @@ def test_H10_other_ways_to_be_wrong(hub):
     assert hub.ask(f"{hub.url}/hub").status_code == 403
 
 
-def test_H11_leases_end(hub, subscriber):
+def test_WD_H11_leases_end(hub, subscriber):
     hub.subscribe(f"{subscriber.url}/cb", hub_lease_seconds="1")
     hub.subscribe(f"{subscriber.url}/marker")
     assert subscriber.of("GET")[0].query["hub.lease_seconds"] == "1"
@@ -237,7 +237,7 @@ def test_H11_leases_end(hub, subscriber):
     assert not subscriber.of("POST", "/cb")
 
 
-def test_H12_the_application_may_deny(hub, application, subscriber):
+def test_WD_H12_the_application_may_deny(hub, application, subscriber):
     application.answer("hub_subscribe", [False, {"error": "members only"}])
     assert hub.ask(f"{subscriber.url}/cb", hub_lease_seconds="3600").status_code == 202
     (got,) = subscriber.wait("GET")
@@ -250,13 +250,13 @@ def test_H12_the_application_may_deny(hub, application, subscriber):
     assert subscriber.of("GET")[-1].query["hub.lease_seconds"] == "60"
 
 
-def test_H13_the_answer_does_not_wait_for_the_callback(hub):
+def test_WD_H13_the_answer_does_not_wait_for_the_callback(hub):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         assert hub.ask(f"http://127.0.0.1:{nobody.getsockname()[1]}/").status_code == 202
 
 
-def test_H14_H15_failures_do_not_end_a_subscription_and_gone_does(hub, subscriber):
+def test_WD_H14_H15_failures_do_not_end_a_subscription_and_gone_does(hub, subscriber):
     answers = {"code": 404}
     subscriber.answer = lambda got: confirm(got) if got.method == "GET" else (answers["code"], {}, b"")
     hub.subscribe(f"{subscriber.url}/cb")
@@ -271,7 +271,7 @@ def test_H14_H15_failures_do_not_end_a_subscription_and_gone_does(hub, subscribe
     assert [post.body for post in subscriber.of("POST", "/cb")] == [b"1", b"1", b"1", b"2"]
 
 
-def test_H16_pings_are_answered_in_any_case(hub):
+def test_WD_H16_pings_are_answered_in_any_case(hub):
     for names in ("hub.url", "hub.topic"):
         answer = requests.post(
             hub.url + "/hub",
@@ -284,7 +284,7 @@ def test_H16_pings_are_answered_in_any_case(hub):
     assert "hub.url or hub.topic" in answer.text
 
 
-def test_H17_pages_are_fetched_and_distributed(hub, subscriber, page):
+def test_WD_H17_pages_are_fetched_and_distributed(hub, subscriber, page):
     going = threading.Event()
 
     def slow(got):
@@ -314,7 +314,7 @@ def test_H17_pages_are_fetched_and_distributed(hub, subscriber, page):
     assert len(page.of("GET")) == 4
 
 
-def test_H17_a_page_may_be_so_long(hub, subscriber, page):
+def test_WD_H17_a_page_may_be_so_long(hub, subscriber, page):
     url = f"{page.url}/feed"
     page.answer = lambda got: (200, {}, b"x" * (1024 * 1024 + ("+" in got.path)))
     for path in ("/feed+", "/feed"):
@@ -328,7 +328,7 @@ def test_H17_a_page_may_be_so_long(hub, subscriber, page):
     assert url
 
 
-def test_H17_a_hub_for_its_own_topics_has_no_business_with_others(start, subscriber, page):
+def test_WD_H17_a_hub_for_its_own_topics_has_no_business_with_others(start, subscriber, page):
     hub = Visitor(start(**{**SETTINGS, "hub": "own"}))
     answer = hub.ask(f"{subscriber.url}/cb", hub_topic=page.url)
     assert answer.status_code == 403
@@ -336,7 +336,7 @@ def test_H17_a_hub_for_its_own_topics_has_no_business_with_others(start, subscri
     assert hub.post(hub_mode="publish", hub_url=page.url).status_code == 403
 
 
-def test_H18_content_is_published_with_a_token(hub, subscriber):
+def test_WD_H18_content_is_published_with_a_token(hub, subscriber):
     hub.subscribe(f"{subscriber.url}/cb")
     query = {"hub.mode": "publish", "hub.topic": hub.topic_url}
     body, kind = b' {"not": "tidied"}\n', "application/json"
@@ -359,7 +359,7 @@ def test_H18_content_is_published_with_a_token(hub, subscriber):
     assert (post.body, post.headers["Content-Type"], post.headers["hookbox-hops"]) == (body, kind, "3")
 
 
-def test_H19_the_old_dialect(hub, subscriber, start):
+def test_WD_H19_the_old_dialect(hub, subscriber, start):
     assert hub.ask(f"{subscriber.url}/cb", hub_verify="async", hub_verify_token="t").status_code == 202
     (got,) = subscriber.wait("GET")
     assert got.query["hub.verify_token"] == "t"
@@ -372,7 +372,7 @@ def test_H19_the_old_dialect(hub, subscriber, start):
     assert "hub.verify_token" not in subscriber.wait("GET", 2, "/new")[0].query
 
 
-def test_H19_a_lease_for_ever_goes_on(start, subscriber):
+def test_WD_H19_a_lease_for_ever_goes_on(start, subscriber):
     hub = Visitor(start(**SETTINGS, hub_lease_default=2))
     hub.subscribe(f"{subscriber.url}/cb")
     subscriber.wait("GET", 3)
@@ -380,7 +380,7 @@ def test_H19_a_lease_for_ever_goes_on(start, subscriber):
     subscriber.wait("POST")
 
 
-def test_H20_the_old_paths_are_the_hubs_with_a_mode_and_the_apis_without(hub, subscriber):
+def test_WD_H20_the_old_paths_are_the_hubs_with_a_mode_and_the_apis_without(hub, subscriber):
     assert hub.ask(f"{subscriber.url}/cb", path="/subscribe", hub_verify="sync").status_code == 204
     assert hub.post("/publish", hub_mode="publish", hub_url="news").status_code == 204
     answer = requests.post(
@@ -407,7 +407,7 @@ def test_H20_the_old_paths_are_the_hubs_with_a_mode_and_the_apis_without(hub, su
     assert requests.get(hub.url + "/subscribe?hub.mode=subscribe", timeout=DEADLINE).status_code == 405
 
 
-def test_H21_discovery_with_a_stock_client(hub, subscriber):
+def test_WD_H21_discovery_with_a_stock_client(hub, subscriber):
     """Everything that a client knows beforehand is the topic's URL."""
     hub.publish(b"first")
     found = requests.get(hub.topic_url, headers=AUTH, timeout=DEADLINE)
@@ -432,7 +432,7 @@ def test_H21_discovery_with_a_stock_client(hub, subscriber):
     assert requests.get(itself, headers=AUTH, timeout=DEADLINE).content == b"second"
 
 
-def test_H21_a_topic_url(hub):
+def test_WD_H21_a_topic_url(hub):
     empty = hub.get(**AUTH)
     assert (empty.status_code, empty.content) == (204, b"")
     assert empty.links["hub"]["url"] == f"{hub.url}/hub"
@@ -522,7 +522,7 @@ def test_the_hub_says_what_it_is(hub):
     assert requests.put(hub.url + "/hub", timeout=DEADLINE).status_code == 405
 
 
-def test_H22_P04_P11_a_crash_costs_nothing_that_was_acknowledged(start, subscriber, page, tmp_path):
+def test_WD_H22_P04_P11_a_crash_costs_nothing_that_was_acknowledged(start, subscriber, page, tmp_path):
     settings = {**SETTINGS, "store": str(tmp_path / "hookbox.db")}
     hub = Visitor(start(**settings))
     going = threading.Event()
@@ -546,7 +546,7 @@ def test_H22_P04_P11_a_crash_costs_nothing_that_was_acknowledged(start, subscrib
     subscriber.wait("POST", path="/cb")
 
 
-def test_H23_a_flood_is_stopped(start, subscriber):
+def test_WD_H23_a_flood_is_stopped(start, subscriber):
     hub = Visitor(start(**SETTINGS))
     with ThreadPoolExecutor(4) as pool:
         codes = list(pool.map(lambda n: hub.ask(f"{subscriber.url}/{n}").status_code, range(90)))
@@ -572,3 +572,24 @@ def test_browsers_of_a_channel_see_what_the_hub_publishes(hookbox, hub, subscrib
     ann.publish(hub.topic, {"from": "ann"})
     assert json.loads(subscriber.wait("POST", 2)[1].body) == {"from": "ann"}
     assert hashlib.sha256(subscriber.of("POST")[0].body).digest() == hashlib.sha256(b"[1, 2]").digest()
+
+
+def test_a_successor_goes_on_with_subscriptions_and_with_what_is_under_way(start, subscriber, tmp_path):
+    settings = {**SETTINGS, "store": str(tmp_path / "hookbox.db")}
+    first = Visitor(start(**settings))
+    going = threading.Event()
+    subscriber.answer = lambda got: (
+        confirm(got) if "slow" not in got.path else (going.wait(DEADLINE), confirm(got))[1]
+    )
+    first.subscribe(f"{subscriber.url}/cb", hub_topic="news")
+    assert first.ask(f"{subscriber.url}/slow", hub_topic="news").status_code == 202
+    subscriber.wait("GET", path="/slow")
+    second = Visitor(start(**settings, port=first.process.port, replace=True))
+    first.process.process.wait(DEADLINE)
+    going.set()
+    subscriber.wait("GET", 2, path="/slow")
+    second.subscribe(f"{subscriber.url}/marker", hub_topic="news")
+    second.publish(topic="news")
+    subscriber.wait("POST", path="/cb")
+    subscriber.wait("POST", path="/marker")
+    assert second.url == first.url

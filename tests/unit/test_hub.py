@@ -51,7 +51,7 @@ def confirmed_by(challenge):
 # verification
 
 
-def test_H100_a_callback_is_asked_before_it_gets_anything(house):
+def test_WD_H100_a_callback_is_asked_before_it_gets_anything(house):
     assert house.subscribe() is Outcome.ACCEPTED
     (get,) = house.gets()
     about = asked(get)
@@ -100,7 +100,7 @@ def test_the_topic_is_said_as_the_subscriber_said_it(house, text):
         lambda outgoing: Sent("blocked", detail="no"),
     ],
 )
-def test_H07_whoever_does_not_confirm_gets_nothing_and_is_not_asked_again(house, answers):
+def test_WD_H07_whoever_does_not_confirm_gets_nothing_and_is_not_asked_again(house, answers):
     house.subscribe(answers)
     house.advance(3600)
     assert len(house.gets()) == 1
@@ -111,7 +111,7 @@ def test_H07_whoever_does_not_confirm_gets_nothing_and_is_not_asked_again(house,
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 @pytest.mark.parametrize("code", [200, 202, 299])
-def test_H08_one_end_of_line_does_not_matter(house, end, code):
+def test_WD_H08_one_end_of_line_does_not_matter(house, end, code):
     house.subscribe(lambda outgoing: answer(code, body=asked(outgoing)["hub.challenge"].encode() + end))
     assert len(house.subscriptions) == 1
 
@@ -119,7 +119,7 @@ def test_H08_one_end_of_line_does_not_matter(house, end, code):
 @pytest.mark.parametrize(
     "outcome", ["dns", "refused", "reset", "unreachable", "tls", "timeout", "connect_timeout"]
 )
-def test_H13_a_callback_that_is_not_reached_is_tried_three_times(house, outcome):
+def test_WD_H13_a_callback_that_is_not_reached_is_tried_three_times(house, outcome):
     house.subscribe(lambda outgoing: Sent(outcome))
     began = house.receivers.times[0]
     house.pass_(600)
@@ -138,7 +138,7 @@ def test_a_callback_that_comes_back_in_time_is_subscribed(house):
     assert house.told() == []
 
 
-def test_P04_verifications_survive_a_crash(house):
+def test_WD_P04_verifications_survive_a_crash(house):
     house.receivers.think(CALLBACK)
     house.subscribe()
     assert house.gets()
@@ -164,7 +164,7 @@ def test_requests_about_one_subscription_are_dealt_with_in_their_order(house):
 # what is subscribed
 
 
-def test_H101_a_secret_signs_what_is_sent(open_hub):
+def test_WD_H101_a_secret_signs_what_is_sent(open_hub):
     for name in ("sha1", "sha256", "sha384", "sha512"):
         house = open_hub(signature=name)
         house.subscribe(hub_secret="correct horse battery staple")
@@ -179,7 +179,7 @@ def test_H101_a_secret_signs_what_is_sent(open_hub):
         assert headers["webhook-id"].startswith("msg_")
 
 
-def test_H101_the_old_dialect_gets_sha1(house):
+def test_WD_H101_the_old_dialect_gets_sha1(house):
     house.subscribe(hub_verify="async", hub_secret="correct horse battery staple")
     house.news(body=b'{"title":"hello"}')
     assert (
@@ -187,7 +187,7 @@ def test_H101_the_old_dialect_gets_sha1(house):
     )
 
 
-def test_H103_subscribing_again_renews(house):
+def test_WD_H103_subscribing_again_renews(house):
     house.subscribe(hub_secret="old", hub_lease_seconds="600")
     house.advance(60)
     house.subscribe(hub_secret="new", hub_lease_seconds="1200")
@@ -204,7 +204,7 @@ def test_H103_subscribing_again_renews(house):
     assert again.id == one.id
 
 
-def test_H103_a_renewal_that_fails_changes_nothing(house):
+def test_WD_H103_a_renewal_that_fails_changes_nothing(house):
     house.subscribe(hub_secret="old")
     (before,) = house.subscriptions
     house.subscribe(status(404), hub_secret="new", hub_lease_seconds="60")
@@ -213,7 +213,7 @@ def test_H103_a_renewal_that_fails_changes_nothing(house):
     assert house.subscriptions == [before]
 
 
-def test_H104_unsubscribing(house):
+def test_WD_H104_unsubscribing(house):
     house.subscribe()
     house.subscribe(hub_mode="unsubscribe", hub_lease_seconds="nonsense", hub_verify="foo,async")
     about = asked(house.gets()[1])
@@ -252,13 +252,13 @@ def test_two_callbacks_and_two_topics_are_four_subscriptions(house):
 @pytest.mark.parametrize(
     ("asked_for", "granted"), [("1", 60), ("60", 60), ("3600", 3600), ("", 864_000), ("9" * 20, 2_592_000)]
 )
-def test_H11_leases_are_kept_in_bounds(house, asked_for, granted):
+def test_WD_H11_leases_are_kept_in_bounds(house, asked_for, granted):
     house.subscribe(hub_lease_seconds=asked_for)
     assert asked(house.gets()[0])["hub.lease_seconds"] == str(granted)
     assert house.subscriptions[0].lease_until_ms == house.now_ms + granted * 1000
 
 
-def test_H11_a_lease_ends(house):
+def test_WD_H11_a_lease_ends(house):
     house.subscribe(hub_lease_seconds="60")
     house.answers.functions["POST", CALLBACK] = status(500)
     (owed,) = house.news()
@@ -272,7 +272,7 @@ def test_H11_a_lease_ends(house):
     assert house.news() == []
 
 
-def test_H11_what_waits_at_the_end_of_a_lease_is_cancelled(house):
+def test_WD_H11_what_waits_at_the_end_of_a_lease_is_cancelled(house):
     house.subscribe(hub_lease_seconds="600")
     house.answers.functions["POST", CALLBACK] = lambda outgoing: answer(503, ("retry-after", "700"))
     (first,) = house.news()
@@ -289,7 +289,7 @@ def test_a_retry_behind_the_end_of_the_lease_is_not_planned(house):
     assert house.state(owed) == ("dead", "expired")
 
 
-def test_H11_renewing_in_time_leaves_no_gap(house):
+def test_WD_H11_renewing_in_time_leaves_no_gap(house):
     house.subscribe(hub_lease_seconds="60")
     for _ in range(5):
         house.pass_(50)
@@ -323,7 +323,7 @@ def test_leases_that_ended_while_down_end_at_the_start(house):
     assert house.state(owed) == ("cancelled", "expired")
 
 
-def test_H22_subscriptions_survive_a_restart(house):
+def test_WD_H22_subscriptions_survive_a_restart(house):
     house.subscribe(hub_lease_seconds="600", hub_secret="s")
     (before,) = house.subscriptions
     house.crash()
@@ -337,7 +337,7 @@ def test_H22_subscriptions_survive_a_restart(house):
 # distribution
 
 
-def test_H14_failing_is_no_reason_to_end_a_subscription(house):
+def test_WD_H14_failing_is_no_reason_to_end_a_subscription(house):
     house.subscribe(hub_lease_seconds="2592000")
     house.answers.functions["POST", CALLBACK] = status(500)
     (name,) = house.news()
@@ -353,7 +353,7 @@ def test_H14_failing_is_no_reason_to_end_a_subscription(house):
     assert house.state(name) == "succeeded"
 
 
-def test_H15_gone_ends_a_subscription_and_not_found_does_not(house):
+def test_WD_H15_gone_ends_a_subscription_and_not_found_does_not(house):
     house.subscribe()
     house.answers.functions["POST", CALLBACK] = status(404)
     house.news()
@@ -419,7 +419,7 @@ def test_what_is_accepted_for_a_subscription_that_just_ended_is_owed_to_nobody(h
 # the application
 
 
-def test_H12_a_denial_is_told_to_the_callback_once(house):
+def test_WD_H12_a_denial_is_told_to_the_callback_once(house):
     house.verdict = Denial("members only")
     house.subscribe(status(500))
     house.pass_(600)
@@ -448,7 +448,7 @@ def test_the_application_has_no_say_in_unsubscribing_nor_in_other_peoples_topics
 # the 0.3 dialect
 
 
-def test_H19_who_waits_is_told_how_it_went(house):
+def test_WD_H19_who_waits_is_told_how_it_went(house):
     assert house.subscribe(confirm, hub_verify="sync", settle=False) is Outcome.VERIFIED
     assert house.subscribe(status(404), hub_verify="sync", settle=False) is Outcome.REFUSED
     house.verdict = Denial("no")
@@ -456,7 +456,7 @@ def test_H19_who_waits_is_told_how_it_went(house):
     assert house.subscribe(hub_verify="async") is Outcome.ACCEPTED
 
 
-def test_H19_the_token_is_said_again(house):
+def test_WD_H19_the_token_is_said_again(house):
     house.subscribe(hub_verify="async", hub_verify_token="a&b=\u00e9")
     about = asked(house.gets()[0])
     assert list(about)[-1] == "hub.verify_token"
@@ -465,7 +465,7 @@ def test_H19_the_token_is_said_again(house):
     assert "hub.verify_token" not in asked(house.gets()[1])
 
 
-def test_H19_a_lease_for_ever_is_renewed_by_itself(house):
+def test_WD_H19_a_lease_for_ever_is_renewed_by_itself(house):
     house.subscribe(hub_verify="async", hub_verify_token="t", hub_secret="s")
     first = house.now_ms
     house.advance(0.9 * 864_000 - 60)
@@ -486,7 +486,7 @@ def test_H19_a_lease_for_ever_is_renewed_by_itself(house):
     assert house.told() == ["verification.failed", "subscription.expired"]
 
 
-def test_H19_a_lease_that_was_asked_for_just_ends(house):
+def test_WD_H19_a_lease_that_was_asked_for_just_ends(house):
     house.subscribe(hub_verify="async", hub_lease_seconds="600")
     house.pass_(601)
     assert len(house.gets()) == 1
@@ -496,7 +496,7 @@ def test_H19_a_lease_that_was_asked_for_just_ends(house):
 # limits
 
 
-def test_H23_a_flood_of_requests_is_stopped_by_host(house):
+def test_WD_H23_a_flood_of_requests_is_stopped_by_host(house):
     house.receivers.think("http://reader.example/slow")
     for _ in range(20):
         house.subscribe(None, hub_callback="http://reader.example/slow")
@@ -562,7 +562,7 @@ def reader(house):
     return house
 
 
-def test_H17_a_page_that_has_changed_is_fetched_and_distributed(reader):
+def test_WD_H17_a_page_that_has_changed_is_fetched_and_distributed(reader):
     ping(reader)
     (get,) = reader.gets(PAGE)
     assert dict(get.headers)["User-Agent"].endswith(f"(+{PUBLIC}; 1 subscribers)")
@@ -573,13 +573,13 @@ def test_H17_a_page_that_has_changed_is_fetched_and_distributed(reader):
     assert f'<{PAGE}>; rel="self"' in dict(post.headers)["Link"]
 
 
-def test_H17_without_readers_nothing_is_fetched(house):
+def test_WD_H17_without_readers_nothing_is_fetched(house):
     house.answers.functions["GET", PAGE] = page()
     ping(house)
     assert not house.gets(PAGE)
 
 
-def test_H17_many_pings_are_one_fetch_and_one_more_if_they_come_during_it(reader):
+def test_WD_H17_many_pings_are_one_fetch_and_one_more_if_they_come_during_it(reader):
     door = reader.receivers.think(PAGE)
     ping(reader)
     for _ in range(9):
@@ -594,14 +594,14 @@ def test_H17_many_pings_are_one_fetch_and_one_more_if_they_come_during_it(reader
     assert len(reader.gets(PAGE)) == 2
 
 
-def test_H17_pages_are_fetched_once_a_second_at_most(reader):
+def test_WD_H17_pages_are_fetched_once_a_second_at_most(reader):
     for _ in range(30):
         ping(reader)
         reader.advance(0.1)
     assert len(reader.gets(PAGE)) in (3, 4)
 
 
-def test_H17_what_has_not_changed_is_not_distributed(reader):
+def test_WD_H17_what_has_not_changed_is_not_distributed(reader):
     reader.answers.functions["GET", PAGE] = page(b"<feed/>", ("ETag", '"1"'), ("Last-Modified", "Mon"))
     ping(reader)
     reader.advance(2)
@@ -620,7 +620,7 @@ def test_H17_what_has_not_changed_is_not_distributed(reader):
     assert [post.body for post in reader.posts()] == [b"<feed/>", b"<feed>2</feed>"]
 
 
-def test_H17_redirects_are_followed_so_far(reader):
+def test_WD_H17_redirects_are_followed_so_far(reader):
     def to(url):
         return lambda outgoing: answer(302, ("Location", url))
 
@@ -636,7 +636,7 @@ def test_H17_redirects_are_followed_so_far(reader):
     assert not reader.gets("http://there.example/7")
 
 
-def test_G04_a_redirect_to_where_nobody_may_go_ends_it(reader):
+def test_WD_G04_a_redirect_to_where_nobody_may_go_ends_it(reader):
     reader.answers.functions["GET", PAGE] = lambda o: answer(302, ("Location", "http://169.254.169.254/"))
     reader.answers.functions["GET", "http://169.254.169.254/"] = lambda o: Sent("blocked")
     ping(reader)
@@ -678,7 +678,7 @@ def test_a_ping_does_not_wait_for_the_next_try(reader):
     assert len(reader.posts()) == 1
 
 
-def test_P11_a_ping_that_was_acknowledged_survives_a_crash(reader):
+def test_WD_P11_a_ping_that_was_acknowledged_survives_a_crash(reader):
     reader.hub.rota._group.kill()
     reader.hub.ping([reader.request(hub_topic=PAGE).topic])
     assert not reader.gets(PAGE)

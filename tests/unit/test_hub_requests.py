@@ -30,12 +30,12 @@ def refusal(**changes):
     return caught.value.status, caught.value.reason
 
 
-def test_H100_mode_topic_and_callback_are_enough():
+def test_WD_H100_mode_topic_and_callback_are_enough():
     assert read() == Wanted("subscribe", Topic("news", True), "news", "http://reader.example/cb")
     assert read(content_type="application/x-www-form-urlencoded; charset=utf-8") == read()
 
 
-def test_H102_unknown_parameters_do_not_matter():
+def test_WD_H102_unknown_parameters_do_not_matter():
     assert read(foo="bar", hub_foo="bar") == read()
 
 
@@ -72,13 +72,13 @@ def test_H102_unknown_parameters_do_not_matter():
         ({"hub_verify": ""}, "hub.verify has to be"),
     ],
 )  # fmt: skip
-def test_H10_what_is_wrong_is_said_in_a_sentence(changes, says):
+def test_WD_H10_what_is_wrong_is_said_in_a_sentence(changes, says):
     status, reason = refusal(**changes)
     assert status == 400
     assert says in reason
 
 
-def test_H10_the_longest_secret_and_the_shortest_lease_are_fine():
+def test_WD_H10_the_longest_secret_and_the_shortest_lease_are_fine():
     assert read(hub_secret="x" * 199, hub_lease_seconds="1").secret == "x" * 199
     assert read(hub_lease_seconds="1").lease == 1
     assert read(hub_lease_seconds="9" * 5000).lease == 10**15
@@ -118,7 +118,7 @@ def test_the_query_says_what_the_body_does_not():
     assert (both.mode, both.text, both.callback) == ("subscribe", "news", "http://r.example/")
 
 
-def test_H16_pings_name_topics_in_both_ways():
+def test_WD_H16_pings_name_topics_in_both_ways():
     body = b"hub.mode=publish&hub.url=a&hub.topic=b&hub.url=a&hub.url=" + PUBLIC.encode() + b"/topic/c%252Fd"
     ping = READER.read("", body, b"hub.topic=e")
     assert [topic.name for topic in ping.topics] == ["a", "b", "c/d", "e"]
@@ -133,7 +133,7 @@ def test_H16_pings_name_topics_in_both_ways():
         READER.read("", b"hub.mode=publish", b"")
 
 
-def test_H19_the_first_known_word_of_the_old_dialect_counts():
+def test_WD_H19_the_first_known_word_of_the_old_dialect_counts():
     assert (read(hub_verify="sync").waits, read(hub_verify="async").waits) == (True, False)
     several = READER.read(
         "",
@@ -242,7 +242,7 @@ _queries = st.lists(st.tuples(st.text("abc.hub", min_size=1), st.text("xyz%&=+ \
 
 
 @given(st.booleans(), _queries, _queries)
-def test_H09_parameters_are_put_behind_what_a_callback_has_already(slash, own, more):
+def test_WD_H09_parameters_are_put_behind_what_a_callback_has_already(slash, own, more):
     callback = "http://reader.example" + ("/" if slash else "") + ("?" + urlencode(own) if own else "")
     target = read_url(callback).with_query(urlencode(more)).target
     assert target.startswith(read_url(callback).target)

@@ -24,10 +24,10 @@ from hookbox.web.backlog.office import Forbidden, Office, Reply
 from hookbox.web.backlog.standing import Stats
 from hookbox.web.bodies import FORM, Unreadable, read_body, read_form, read_given
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers, LeanBottle, new_request_id
+from hookbox.web.paths import BACKLOG
 
 logger = logging.getLogger(__name__)
 
-PREFIX: Final = "/api/v1"
 PAGED: Final = ("limit", "cursor")
 WORDS: Final = {401: "bad_token", 403: "forbidden"}
 BUSY_SECONDS: Final = 30
@@ -83,11 +83,6 @@ def routes() -> list[Route]:
     ]
 
 
-def serves_backlog(path: str) -> bool:
-    """Whether a path belongs here."""
-    return path == PREFIX or path.startswith(PREFIX + "/")
-
-
 def make_backlog(
     office: Callable[[], Office], allow: Allow, *, api_body: Callable[[], int], json_depth: Callable[[], int]
 ) -> LeanBottle:
@@ -102,7 +97,7 @@ def make_backlog(
     app = LeanBottle(_excuse)
     for route in routes():
         app.serve(
-            PREFIX + route.path, [route.method], partial(_serve, route, office, allow, api_body, json_depth)
+            BACKLOG + route.path, [route.method], partial(_serve, route, office, allow, api_body, json_depth)
         )
     return app
 
