@@ -170,6 +170,19 @@ class Measurements:
 
         return self._once(f"webhooks, {calls} by each road", measure)
 
+    def dispatches(self, callers: int, count: int) -> Figures:
+        """Dispatches from several callers at once, on disk, to a receiver that answers at once."""
+        count = self.size(count, 2 * callers)
+
+        def measure() -> Figures:
+            store = str(self._shop.path / "dispatches.db")
+            flags = ["--store", store, "--egress", "internal"]
+            with self._shop.application() as receiver, self._shop.hookbox(*flags) as server:
+                about = [server.pid, server.port, receiver, store, callers, count]
+                return _run([sys.executable, "-m", "bench.dispatches", *map(str, about)], LOAD_PROCESSOR)
+
+        return self._once(f"{count} dispatches from {callers} callers", measure)
+
     def start(self, flags: Sequence[str], runs: int) -> Start:
         """How long the command takes to start, or to show its settings."""
         runs = self.size(runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,12 +38,12 @@ class Accepted:
     """What a dispatch is answered.
 
     Args:
-        answer: JSON text with `message_id`, `seq`, `deliveries` and `topic`.
+        answer: makes JSON text with `message_id`, `seq`, `deliveries` and `topic`.
         message_id: the same as in it.
         repeated: whether an earlier request with that key was accepted, and this is its answer.
     """
 
-    answer: str
+    answer: Callable[[], str]
     message_id: str
     repeated: bool = False
 
@@ -68,7 +68,7 @@ def dispatch(site: Site, deliveries: Deliveries, wanted: Dispatch) -> Accepted:
             return _accept(site, deliveries, wanted)
         if known.fingerprint != wanted.fingerprint:
             raise BadRequest(422, "the idempotency key was used for another request")
-        return Accepted(known.answer, str(json.loads(known.answer)["message_id"]), repeated=True)
+        return Accepted(lambda: known.answer, str(json.loads(known.answer)["message_id"]), repeated=True)
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _accept(site: Site, deliveries: Deliveries, wanted: Dispatch) -> Accepted:
     )
     writing = publish_message(site, deliveries, wanted.topic, parcel, content, wanted.type)
     assert writing.entry is not None
-    answer = _answer(writing.entry, len(wanted.targets), writing.callbacks)
+    answer = partial(_answer, writing.entry, len(wanted.targets), writing.callbacks)
     return Accepted(answer, writing.entry.message.id)
 
 

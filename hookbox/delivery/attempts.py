@@ -111,6 +111,8 @@ class Attempts:
         """Deliveries by how they ended."""
         self.cancelled: set[DeliveryId] = set()
         """Deliveries that are not to be tried again after the attempt under way."""
+        self.answered: Callable[[Ticket], object] = lambda ticket: None
+        """Told when the receiver is done with an attempt that is still to be written down; must not block."""
         self._store = store
         self._sender = sender
         self._teller = teller
@@ -144,6 +146,7 @@ class Attempts:
         except Exception:
             logger.exception("delivery %s: what came of an attempt could not be judged", ticket.id)
             ended = self._our_fault(ticket, begun, start_ms, headers)
+        self.answered(ticket)
         return self._write(ended)
 
     def end(self, begun: Begun, state: State, reason: str) -> Written:

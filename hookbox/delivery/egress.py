@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
@@ -133,6 +134,7 @@ class Destination:
             return None
 
 
+@lru_cache(maxsize=4096)
 def read_url(url: str) -> Destination:
     """Read an absolute http or https URL.
 

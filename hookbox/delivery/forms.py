@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote_plus
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -46,8 +47,9 @@ class Field:
     content_type: str = ""
 
 
+@lru_cache(maxsize=256)
 def media_type(content_type: str) -> tuple[str, dict[str, str]]:
-    """A content type's name in lower case, and its parameters."""
+    """A content type's name in lower case, and its parameters, which are not to be changed."""
     name, options = parse_options_header(content_type)
     return name.strip().lower(), {key.lower(): value for key, value in options.items()}
 

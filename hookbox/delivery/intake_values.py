@@ -19,6 +19,7 @@ _token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _visible = re.compile(r"[\x20-\x7e\t]*").fullmatch
 _key = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 _event_type = re.compile(r"[A-Za-z0-9_.-]{0,128}").fullmatch
+_escaped = re.compile(r"[\udc80-\udcff]").search
 _control = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]").search
 
 OURS = {
@@ -36,7 +37,7 @@ def as_text(name: str, value: str) -> str:
     """
     if _control(value) and name != "_payload":
         raise BadRequest(400, f"{name} has a control character, or bytes that are not UTF-8")
-    if any("\udc80" <= letter <= "\udcff" for letter in value):
+    if not value.isascii() and _escaped(value):
         raise BadRequest(400, f"{name} has bytes that are not UTF-8")
     return value
 

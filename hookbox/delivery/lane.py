@@ -56,7 +56,7 @@ class Ticket:
         blocks_until: when those behind it need not wait for it any more, in an ordered lane.
     """
 
-    __slots__ = ("at", "blocks_until", "due_ms", "expires_at", "id", "lane", "live", "seq", "trigger")
+    __slots__ = ("at", "blocks_until", "due_ms", "expires_at", "id", "lane", "left", "live", "seq", "trigger")
 
     def __init__(
         self,
@@ -78,6 +78,8 @@ class Ticket:
         self.trigger = trigger
         self.blocks_until = blocks_until
         self.live = True
+        self.left = False
+        """Whether its place in the lane is free again."""
 
     @property
     def manual(self) -> bool:

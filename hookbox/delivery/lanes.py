@@ -163,7 +163,10 @@ class Lanes:
         self.lane(ticket.lane).judge(ticket, result, now, pause)
 
     def ended(self, ticket: Ticket) -> None:
-        """What was taken is done."""
+        """What was taken is done; safe to repeat."""
+        if ticket.left:
+            return
+        ticket.left = True
         lane = self.lane(ticket.lane)
         lane.in_flight = max(lane.in_flight - 1, 0)
         self.open(lane)

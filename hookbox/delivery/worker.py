@@ -115,6 +115,7 @@ class Worker:
             chance,
             websub,
         )
+        self._attempts.answered = self._let_next_begin
         self._agenda = Agenda(store, clock, self._terms, self._lanes)
         self._in_flight: set[DeliveryId] = set()
         aside = Ledger(numbers, self._stopping, wait)  # that it works says nothing about what is delivered
@@ -367,6 +368,12 @@ class Worker:
             logger.exception("delivery %s: an attempt failed by our own fault", ticket.id)
         finally:
             self._in_flight.discard(ticket.id)
+            self._lanes.ended(ticket)
+            self._bell.set()
+
+    def _let_next_begin(self, ticket: Ticket) -> None:
+        """Its receiver is free for the next one, unless that has to wait for what is written of this one."""
+        if not self._lanes.lane(ticket.lane).rules.ordered:
             self._lanes.ended(ticket)
             self._bell.set()
 

@@ -161,7 +161,7 @@ def _scheduled(environ: Environ, accepted: Accepted) -> Answer:
     if accepted.repeated:
         headers.append(("Hookbox-Idempotent-Replay", "true"))
     if json:
-        return _answer(202, accepted.answer, "application/json", headers)
+        return _answer(202, accepted.answer(), "application/json", headers)
     return _answer(202, SCHEDULED, TEXT, headers)
 
 

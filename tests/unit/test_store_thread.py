@@ -81,6 +81,25 @@ def test_a_call_that_fails_undoes_itself_and_nobody_else(thread):
     assert thread.call(everything) == ["a", "b"]
 
 
+def test_whoever_fails_before_changing_anything_costs_the_others_nothing(thread):
+    runs, undone = [], []
+    thread.undone = lambda: undone.append(1)
+
+    def refuse(connection):
+        runs.append("refuse")
+        raise NotFound("no")
+
+    def good(connection):
+        runs.append("good")
+        put("a")(connection)
+
+    calls = [gevent.spawn(thread.call, work) for work in (good, refuse, good)]
+    gevent.joinall(calls)
+    assert [type(call.exception) for call in calls] == [type(None), NotFound, type(None)]
+    assert (sorted(runs), undone) == (["good", "good", "refuse"], [])
+    assert thread.call(everything) == ["a", "a"]
+
+
 def test_F21_while_another_process_has_locked_it_calls_fail_and_later_work_again(thread, path):
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

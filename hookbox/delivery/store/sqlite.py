@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ from hookbox.delivery.store.thread import StoreThread
 from hookbox.errors import DeliveryStoreError, QueueFull
 
 MIB = 1024 * 1024
+ROW = 1024
+"""Bytes that a row takes, about, without what it holds."""
+MEASURE_SECONDS = 0.25
 UNFINISHED = ("scheduled", "in_flight", "waiting")
 
 T = TypeVar("T")
@@ -63,6 +67,24 @@ class Limits:
     full_sync: bool = True
 
 
+class Room:
+    """How much can be written before space has to be measured again: to look each time costs too much."""
+
+    def __init__(self) -> None:
+        self._bytes = 0.0
+        self._until = 0.0
+
+    def measured(self, free: float) -> None:
+        """So many bytes are free now."""
+        self._bytes = free / 16
+        self._until = time.monotonic() + MEASURE_SECONDS
+
+    def has(self, size: int) -> bool:
+        """Whether so many bytes are there for sure."""
+        self._bytes -= size
+        return self._bytes > 0 and time.monotonic() < self._until
+
+
 class SqliteStore:
     """A `Store` in a file.
 
@@ -82,9 +104,11 @@ class SqliteStore:
         """May be replaced; how commits are synced is settled when the file is opened."""
         self._unfinished: int | None = None
         self._full = ""
+        self._room = Room()
         self._lock = lock(path) if path != ":memory:" else None
         try:
             self._thread = StoreThread(self._open)
+            self._thread.undone = self._count_anew
         except sqlite3.Error as error:
             self._unlock()
             raise DeliveryStoreError(f"the store {path} cannot be opened: {error}") from error
@@ -158,22 +182,30 @@ class SqliteStore:
 
         def tell(error: BaseException | None) -> None:
             if error is not None:
-                self._unfinished = None  # what was counted may have been undone
+                self._count_anew()
             done(error)
 
         self._thread.post(lambda db: self._accept(db, entry), tell)
 
+    def _count_anew(self) -> None:
+        """What was counted may have been undone."""
+        self._unfinished = None
+
     def _accept(self, db: sqlite3.Connection, entry: Entry) -> None:
-        self._unfinished = self._admitted(db, entry.deliveries, self.limits.queue)
+        size = len(entry.message.body) + len(entry.message.payload)
+        self._unfinished = self._admitted(db, entry.deliveries, self.limits.queue, size)
         tables.insert(db, entry)
 
-    def _admitted(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], most: int) -> int:
+    def _admitted(
+        self, db: sqlite3.Connection, deliveries: Sequence[Delivery], most: int, size: int = 0
+    ) -> int:
         """How many deliveries are unfinished with these, if that is not too many."""
         unfinished = self._count(db)
         owed = sum(delivery.state.value in UNFINISHED for delivery in deliveries)
         if unfinished + owed > most:
             raise QueueFull(f"{unfinished} deliveries are unfinished, {most} may be (max_queue)")
-        self._require_space(db)
+        if not self._room.has(size + ROW * (1 + len(deliveries))):
+            self._require_space(db)
         return unfinished + owed
 
     def _count(self, db: sqlite3.Connection) -> int:
@@ -186,7 +218,7 @@ class SqliteStore:
         try:
             return self._thread.call(work)
         except BaseException:
-            self._unfinished = None  # what was counted may have been undone
+            self._count_anew()
             raise
 
     def _require_space(self, db: sqlite3.Connection) -> None:
@@ -196,6 +228,7 @@ class SqliteStore:
             self._full = f"the store has {used} bytes, {self.limits.bytes} may be (max_store)"
         elif left < self.limits.free:
             self._full = f"the disk has {left} bytes left, {self.limits.free} have to be"
+        self._room.measured(min(self.limits.bytes - used, left - self.limits.free))
         if self._full:
             raise QueueFull(self._full)
 
@@ -287,16 +320,12 @@ class SqliteStore:
             self._unfinished = self._count(db) + len(notice.deliveries)
 
     def _replace(self, db: sqlite3.Connection, delivery: Delivery) -> None:
-        (before,) = db.execute("SELECT state FROM deliveries WHERE id = ?", (delivery.id,)).fetchone()
-        self._unfinished = self._count(db) + (delivery.state.value in UNFINISHED) - (before in UNFINISHED)
-        db.execute(
-            "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, due_ms = ?, reason = ?, "
-            "last_status = ?, done_ms = ?, failing_ms = ? WHERE id = ?",
-            (
-                delivery.state.value, delivery.attempts, delivery.failures, delivery.due_ms, delivery.reason,
-                delivery.last_status, delivery.done_ms, delivery.failing_ms, delivery.id,
-            ),
-        )  # fmt: skip
+        unfinished = self._count(db)
+        before = "in_flight"
+        if not tables.replace(db, delivery, before):  # what is rare
+            (before,) = db.execute("SELECT state FROM deliveries WHERE id = ?", (delivery.id,)).fetchone()
+            tables.replace(db, delivery, before)
+        self._unfinished = unfinished + (delivery.state.value in UNFINISHED) - (before in UNFINISHED)
 
     def interrupted(self, now_ms: int) -> int:
         """Schedule again what an earlier boot left in flight (attempt `interrupted`); says how many."""

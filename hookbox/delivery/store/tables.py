@@ -14,10 +14,21 @@ BATCH = 1000
 """Rows that one round of tidying removes at most, so that nobody waits long for it."""
 
 
+_INSERT_MESSAGE = f"INSERT INTO messages ({rows.MESSAGE}) VALUES ({rows.marks(rows.MESSAGE)})"
+_INSERT_DELIVERY = (
+    f"INSERT INTO deliveries ({rows.DELIVERY}, boot) SELECT {rows.marks(rows.DELIVERY)}, 0 "
+    "WHERE ?3 IS NULL OR EXISTS (SELECT 1 FROM endpoints WHERE id = ?3)"
+)
+_INSERT_ATTEMPT = f"INSERT INTO attempts (delivery, {rows.ATTEMPT}) VALUES (?, {rows.marks(rows.ATTEMPT)})"
+_REPLACE = (
+    "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, due_ms = ?, reason = ?, last_status = ?, "
+    "done_ms = ?, failing_ms = ? WHERE id = ? AND state = ?"
+)
+
+
 def insert(db: sqlite3.Connection, entry: Entry) -> None:
     """Write what one acceptance writes."""
-    db.execute(f"INSERT INTO messages ({rows.MESSAGE}) VALUES ({rows.marks(rows.MESSAGE)})",
-               rows.message_row(entry.message))  # fmt: skip
+    db.execute(_INSERT_MESSAGE, rows.message_row(entry.message))
     insert_deliveries(db, entry.deliveries)
     if entry.rest_after is not None:
         wishes = rows.wishes_text(entry.rest_wishes)
@@ -31,19 +42,21 @@ def insert(db: sqlite3.Connection, entry: Entry) -> None:
 
 def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
     """Write deliveries whose messages are there; those of an endpoint that has gone are owed to nobody."""
-    db.executemany(
-        f"INSERT INTO deliveries ({rows.DELIVERY}, boot) SELECT {rows.marks(rows.DELIVERY)}, 0 "
-        "WHERE ?3 IS NULL OR EXISTS (SELECT 1 FROM endpoints WHERE id = ?3)",
-        map(rows.delivery_row, deliveries),
-    )
+    db.executemany(_INSERT_DELIVERY, map(rows.delivery_row, deliveries))
 
 
 def insert_attempt(db: sqlite3.Connection, delivery: DeliveryId, attempt: Attempt) -> None:
     """Write one attempt of a delivery."""
-    db.execute(
-        f"INSERT INTO attempts (delivery, {rows.ATTEMPT}) VALUES (?, {rows.marks(rows.ATTEMPT)})",
-        (delivery, *rows.attempt_row(attempt)),
-    )
+    db.execute(_INSERT_ATTEMPT, (delivery, *rows.attempt_row(attempt)))
+
+
+def replace(db: sqlite3.Connection, delivery: Delivery, before: str) -> bool:
+    """Write how a delivery stands if it stood so before; says whether it did."""
+    values = (
+        delivery.state.value, delivery.attempts, delivery.failures, delivery.due_ms, delivery.reason,
+        delivery.last_status, delivery.done_ms, delivery.failing_ms, delivery.id, before,
+    )  # fmt: skip
+    return db.execute(_REPLACE, values).rowcount > 0
 
 
 def forget(db: sqlite3.Connection, delivery: Delivery) -> None:

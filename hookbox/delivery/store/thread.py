@@ -83,6 +83,8 @@ class StoreThread:
         """Transactions committed so far."""
         self.fault = ""
         """Why nothing could be written the last time; empty if it could."""
+        self.undone: Callable[[], None] = lambda: None
+        """Called in the thread when what functions did was undone: they are run again, or have failed."""
         self._queue: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._done: deque[Call[Any]] = deque()
         self._bell = get_hub().loop.async_()
@@ -96,7 +98,8 @@ class StoreThread:
         """Run a function on the connection and wait until what it changed is on disk. Blocks this greenlet.
 
         The function runs in the thread: it must not touch anything of gevent's. It may share its transaction
-        with others; if it raises, its own changes are undone, and only those.
+        with others; if it raises, its own changes are undone, and only those. It may be run twice, the first
+        time in vain.
 
         Raises:
             DeliveryStoreError: the database failed; nothing was changed.
@@ -186,8 +189,12 @@ class StoreThread:
         changes = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for call in group:
-                _run_one(connection, call)
+            if not _run_together(connection, group):
+                _roll_back(connection)
+                self.undone()
+                connection.execute("BEGIN IMMEDIATE")
+                for call in group:
+                    _run_one(connection, call)
             connection.execute("COMMIT")
             self.groups += 1
             if connection.total_changes > changes:
@@ -199,6 +206,7 @@ class StoreThread:
             for call in group:
                 call.error = call.error or failed
             _roll_back(connection)
+            self.undone()
         for call in group:
             if isinstance(call.error, CannotWrite):
                 self.fault = str(call.error)
@@ -217,6 +225,21 @@ class StoreThread:
     def _tell(self, calls: list[Call[Any]]) -> None:
         self._done.extend(calls)
         self._bell.send()
+
+
+def _run_together(connection: sqlite3.Connection, group: list[Call[Any]]) -> bool:
+    """Run what nearly always works without a way back for each; says whether nothing has to be undone."""
+    for call in group:
+        changes = connection.total_changes
+        try:
+            call.value = call.function(connection)
+        except Exception as error:
+            if connection.total_changes != changes or not connection.in_transaction:
+                for each in group:
+                    each.error = None
+                return False
+            call.error = _translated(error)  # it has changed nothing
+    return True
 
 
 def _run_one(connection: sqlite3.Connection, call: Call[Any]) -> None:
