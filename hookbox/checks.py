@@ -105,6 +105,13 @@ def _rule(value: str) -> str:
     return value
 
 
+def _proxy(value: str) -> str:
+    from hookbox.delivery.proxy import Proxy
+
+    Proxy.read(value)
+    return value
+
+
 def _port_text(value: str) -> str:
     if not (value.isascii() and value.isdecimal() and 0 < int(value) < 65_536):
         raise ValueError("a port from 1 to 65535")
@@ -153,6 +160,7 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "egress_allow": _rule,
         "egress_deny": _rule,
         "egress_ports": _port_text,
+        "egress_proxy": _proxy,
         "hub_topic_hosts": _host,
     }
 )

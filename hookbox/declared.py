@@ -66,7 +66,8 @@ class About:
 def setting(default: object, group: Group, help: str, **about: Any) -> Any:
     """Declare a setting: its default, heading and sentence; `about` as in `About`."""
     known = About(help=help, group=group, **about)
-    return field(default=default, repr=not known.secret, metadata={"about": known})
+    hidden = known.secret or known.metavar == "URL"  # there may be a password in a URL
+    return field(default=default, repr=not hidden, metadata={"about": known})
 
 
 def listen(default: object, help: str, **about: Any) -> Any:

@@ -7,10 +7,11 @@ table are all read from these declarations; `hookbox.sources` does the reading.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote
 
 from hookbox.declared import (
     INF,
@@ -301,6 +302,12 @@ class Settings:
         metavar="PORT",
     )
     https_only: bool = setting(False, Group.EGRESS, "deliver by https only")
+    egress_proxy: str = setting(
+        "",
+        Group.EGRESS,
+        "HTTP proxy that all deliveries go through, as http://[user:password@]host:port; default: none",
+        metavar="URL",
+    )
 
     hub: str = setting(
         "own",
@@ -377,16 +384,24 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every configured secret, for those who must never show them."""
-        in_url = re.search(r"//[^/@]*:([^/@]*)@", self.cb_single_url)
         every = [
             self.webhook_secret,
             self.admin_password,
             self.default_signing_secret,
             self.errback_secret,
             *self.api_security_token,
-            in_url[1] if in_url else "",
+            *_passwords_in(self.cb_single_url, self.errback_url, self.egress_proxy),
         ]
         return tuple(secret for secret in every if secret)
+
+
+def _passwords_in(*urls: str) -> Iterator[str]:
+    """As they stand there, and what they mean if that differs."""
+    for url in urls:
+        if found := re.search(r"//[^/@:]*:([^/@]*)@", url):
+            yield found[1]
+            if "%" in found[1]:
+                yield unquote(found[1])
 
 
 ABOUT: Final[Mapping[str, About]] = MappingProxyType({f.name: f.metadata["about"] for f in fields(Settings)})

@@ -36,6 +36,7 @@ _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 _NUMBER: Final = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
+_UP_TO_AT: Final = re.compile(r"^(['\"\[]*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _UNCLEAN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_OURS: Final = re.compile(r"TEST.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_(TCP|UDP).*")
 
@@ -167,7 +168,7 @@ def read_value(name: str, value: object, where: str) -> Any:
         return _READERS[KINDS[name]](name, value)
     except (ValueError, KeyError, StopIteration, OverflowError) as error:
         expected = str(error) if type(error) is ValueError and str(error) else allowed(name)
-        given = "the value" if ABOUT[name].secret else shown(name, repr(value))
+        given = "the value" if ABOUT[name].secret else _UP_TO_AT.sub(rf"\1{MASK}@", repr(value))
         raise ConfigError(f"{where}: {given} is not allowed; {name} is {expected}") from None
 
 
@@ -302,7 +303,8 @@ def read_file(path: str, warnings: list[str]) -> dict[str, tuple[Any, str]]:
         raise ConfigError(f"config: {path} cannot be read: {_reason(error)}") from None
     except ValueError as error:  # bad TOML, bad UTF-8
         raise ConfigError(f"{path} is not TOML: {_reason(error)}") from None
-    if mode & 0o004 and _secret_names() & document.keys():
+    secret = _secret_names() & document.keys() or any(_USERINFO.search(str(v)) for v in document.values())
+    if mode & 0o004 and secret:
         warnings.append(f"{path} holds secrets and every user of this machine can read it; chmod 600 helps")
     return {key: _read_entry(key, value, _place(path, text, key)) for key, value in document.items()}
 

@@ -15,6 +15,7 @@ from hookbox.delivery.egress import BadURL, Mode, Policy, Rule, read_url
 from hookbox.delivery.exits import Exits
 from hookbox.delivery.notices import Told
 from hookbox.delivery.numbers import Numbers
+from hookbox.delivery.proxy import Proxy, proxy_of
 from hookbox.delivery.schedule import DEFAULT, read_schedule
 from hookbox.delivery.sender import Sender
 from hookbox.delivery.store.sqlite import Limits, SqliteStore
@@ -70,7 +71,7 @@ class Deliveries:
         self.store = SqliteStore(chosen.store, _limits(chosen))
         _warn(chosen)
         self.numbers = Numbers(self.store)
-        self.sender = Sender(self.policy, resolver, clock)
+        self.sender = Sender(self.policy, resolver, clock, self.proxy)
         self.tellings: StoredTellings | None = None
         if application is not None:
             self.tellings = StoredTellings(self.store, self.numbers, clock, application)
@@ -148,6 +149,10 @@ class Deliveries:
         if self._policy is None or self._policy[0] is not settings or self._policy[1] != own:
             self._policy = settings, own, policy_from(settings, own)
         return self._policy[2]
+
+    def proxy(self) -> Proxy | None:
+        """What deliveries go through now."""
+        return proxy_of(self._settings().egress_proxy)
 
     def hub_rules(self) -> HubRules:
         """How the hub goes now."""

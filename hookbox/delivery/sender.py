@@ -19,6 +19,7 @@ from gevent.timeout import Timeout
 
 from hookbox.clock import Clock
 from hookbox.delivery.egress import BadURL, Blocked, Destination, Policy
+from hookbox.delivery.proxy import DENIED, Proxy, ProxyRefused, Tunnel
 from hookbox.errors import BadAnswer
 from hookbox.webhooks.answer import AnswerReader
 from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool, Target
@@ -65,7 +66,7 @@ class Sent:
         status: 0 without an answer.
         body: as much of it as was to be read.
         truncated: whether there was more.
-        address: where the connection went, empty without one.
+        address: where the connection went, empty without one; the proxy's, if there is a proxy.
         took: seconds.
         detail: one sentence for the operator, empty if all went well.
     """
@@ -90,6 +91,11 @@ class Failed(Exception):
     def __init__(self, outcome: str, detail: str) -> None:
         super().__init__(detail)
         self.outcome = outcome
+
+
+def _of_the_proxy(failed: Failed) -> Failed:
+    """The same, but nobody will take it for the receiver's fault."""
+    return Failed(failed.outcome, f"the proxy: {failed}")
 
 
 class ShortReader(AnswerReader):
@@ -136,14 +142,22 @@ class Sender:
         policy: the one in force.
         resolver: looks names up.
         clock: measures, and ages idle connections.
+        proxy: what everything goes through now; None for nothing.
     """
 
-    def __init__(self, policy: Callable[[], Policy], resolver: Resolver, clock: Clock) -> None:
+    def __init__(
+        self,
+        policy: Callable[[], Policy],
+        resolver: Resolver,
+        clock: Clock,
+        proxy: Callable[[], Proxy | None] = lambda: None,
+    ) -> None:
         self._policy = policy
+        self._proxy = proxy
         self._resolver = resolver
         self._clock = clock
         self._dialer = Dialer(resolver)
-        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._pools: dict[tuple[str, str, int, Proxy | None], Pool] = {}
 
     def send(self, outgoing: Outgoing) -> Sent:
         """Send a request and read the answer, as far as it is of use. Blocks up to its `timeout`."""
@@ -188,9 +202,30 @@ class Sender:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:
             raise Failed("blocked", str(error)) from None
-        data = _serialize(outgoing, destination)
-        addresses = self._addresses(destination)
-        key = (destination.scheme, destination.host, destination.port)
+        proxy = self._proxy()
+        if proxy is None:
+            return self._send_to(self._judged(destination), None, destination, outgoing, trail)
+        addresses = self._addresses_of(proxy)
+        if destination.scheme == "https":
+            return self._send_to(addresses, proxy, destination, outgoing, trail)
+        try:
+            reader = self._send_to(addresses, proxy, destination, outgoing, trail)
+        except Failed as failed:
+            raise _of_the_proxy(failed) from None
+        if reader.status == DENIED:
+            raise Failed("unreachable", str(ProxyRefused(reader.status, reader.reason)))
+        return reader
+
+    def _send_to(
+        self,
+        addresses: list[Address],
+        proxy: Proxy | None,
+        destination: Destination,
+        outgoing: Outgoing,
+        trail: list[str],
+    ) -> ShortReader:
+        data = _serialize(outgoing, destination, proxy)
+        key = (destination.scheme, destination.host, destination.port, proxy)
         pool = self._pools.setdefault(key, Pool(self._clock, KEEP_IDLE))
         connection = pool.take()
         if connection is not None and _peer(connection) in {str(address[0]) for _, address in addresses}:
@@ -200,13 +235,20 @@ class Sender:
                 return reader
         elif connection is not None:
             connection.close()  # the name has moved on
-        connection = self._connect(destination, addresses, outgoing.connect_timeout)
+        connection = self._connect(destination, addresses, outgoing.connect_timeout, proxy)
         trail.append(_peer(connection))
         answer = _converse(connection, pool, data, outgoing.most, fresh=True)
         assert answer is not None
         return answer
 
-    def _addresses(self, destination: Destination) -> list[Address]:
+    def _addresses_of(self, proxy: Proxy) -> list[Address]:
+        """Where the operator wants everything to go: nothing to judge there."""
+        try:
+            return self._resolver.addresses(proxy.host, proxy.port)
+        except OSError as error:
+            raise _of_the_proxy(Failed("dns", error.strerror or str(error))) from None
+
+    def _judged(self, destination: Destination) -> list[Address]:
         """The addresses that may be connected to; every one of them was judged."""
         try:
             found = self._resolver.addresses(destination.host, destination.port)
@@ -219,10 +261,35 @@ class Sender:
             raise Failed("blocked", str(error)) from None
         return [item for item in found if str(judged[str(item[1][0])]) in allowed]
 
-    def _connect(self, destination: Destination, addresses: list[Address], timeout: float) -> Connection:
+    def _connect(
+        self, destination: Destination, addresses: list[Address], timeout: float, proxy: Proxy | None
+    ) -> Connection:
+        if proxy is None or destination.scheme == "http":
+            return self._dial(destination, addresses, timeout)
+        tunnel = Tunnel(proxy, destination)
+        try:
+            return self._dial(destination, addresses, timeout, tunnel)
+        except ProxyRefused as error:
+            raise Failed("unreachable", str(error)) from None
+        except Failed as failed:
+            if tunnel.made:
+                raise  # it is the target's own
+            if tunnel.asked and failed.outcome == "connect_timeout":
+                failed = Failed(failed.outcome, f"no answer to CONNECT within {timeout:g} s")
+            raise _of_the_proxy(failed) from None
+
+    def _dial(
+        self,
+        destination: Destination,
+        addresses: list[Address],
+        timeout: float,
+        tunnel: Tunnel | None = None,
+    ) -> Connection:
         target = Target(destination.scheme, destination.host, destination.port)
         try:
-            return self._dialer.dial(target, timeout, addresses)
+            return self._dialer.dial(target, timeout, addresses, tunnel)
+        except BadAnswer as error:
+            raise Failed("protocol", f"unusable answer: {error}") from None
         except ConnectTimedOut as error:
             raise Failed("connect_timeout", str(error)) from None
         except ssl.SSLError as error:
@@ -289,7 +356,7 @@ def _close_in(reader: ShortReader) -> None:
         reader.cut()
 
 
-def _serialize(outgoing: Outgoing, destination: Destination) -> bytes:
+def _serialize(outgoing: Outgoing, destination: Destination, proxy: Proxy | None) -> bytes:
     headers = [
         ("Host", destination.authority),
         *outgoing.headers,
@@ -301,8 +368,12 @@ def _serialize(outgoing: Outgoing, destination: Destination) -> bytes:
         headers.append(
             ("Authorization", "Basic " + b64encode(unquote_to_bytes(destination.userinfo)).decode())
         )
+    target = destination.target
+    if proxy is not None and destination.scheme == "http":
+        target = destination.origin + target
+        headers.extend(proxy.fields())
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    head = f"{outgoing.method} {destination.target} HTTP/1.1\r\n{lines}\r\n"
+    head = f"{outgoing.method} {target} HTTP/1.1\r\n{lines}\r\n"
     return head.encode("latin-1", "replace") + outgoing.body
 
 

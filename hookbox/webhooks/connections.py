@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -99,7 +99,13 @@ class Dialer:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
 
-    def dial(self, target: Target, timeout: float, addresses: Sequence[Address] | None = None) -> Connection:
+    def dial(
+        self,
+        target: Target,
+        timeout: float,
+        addresses: Sequence[Address] | None = None,
+        prepare: Callable[[socket.socket], None] | None = None,
+    ) -> Connection:
         """Connect to the first address that accepts, with TLS if the scheme is https.
 
         Args:
@@ -107,10 +113,12 @@ class Dialer:
             timeout: seconds for connecting and the TLS handshake, all addresses together. Looking
                 the name up is not counted: that is limited by the caller's own deadline.
             addresses: to try, instead of looking the name up.
+            prepare: does what has to be done on a new connection before TLS; may block, and raise.
 
         Raises:
             OSError: refused, unreachable, no such name, a certificate that does not verify.
             ConnectTimedOut: no connection within `timeout`.
+            Exception: what `prepare` raises; after an OSError the next address is tried.
         """
         if addresses is None:
             addresses = self._resolver.addresses(target.host, target.port)
@@ -119,6 +127,8 @@ class Dialer:
             for tried, (family, address) in enumerate(addresses, 1):
                 try:
                     sock = _connect(family, address, timeout / len(addresses))
+                    if prepare is not None:
+                        _prepare(sock, prepare)
                     return Connection(self._secure(sock, target) if target.scheme == "https" else sock)
                 except OSError:
                     if tried == len(addresses):
@@ -161,6 +171,14 @@ def _connect(family: int, address: tuple[object, ...], timeout: float) -> socket
             raise ConnectTimedOut(f"no connection within {timeout:g} s") from None
         raise
     return sock
+
+
+def _prepare(sock: socket.socket, prepare: Callable[[socket.socket], None]) -> None:
+    try:
+        prepare(sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 class Pool:

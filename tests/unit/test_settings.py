@@ -164,6 +164,7 @@ def _another_value(name):
         "default_signing_secret": "0123456789abcdef",
         "retry_schedule": "5,10",
         "egress_ports": "8443",
+        "egress_proxy": "http://me:pw@a.example:3128",
         "max_store": "2MiB",
     }
     if name in special:
