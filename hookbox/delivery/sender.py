@@ -202,7 +202,7 @@ class Sender:
             raise Failed("blocked", f"not a URL that can be used: {error}") from None
         except Blocked as error:
             raise Failed("blocked", str(error)) from None
-        proxy = self._proxy()
+        proxy = None if destination.free else self._proxy()
         if proxy is None:
             return self._send_to(self._judged(destination), None, destination, outgoing, trail)
         addresses = self._addresses_of(proxy)

@@ -112,6 +112,14 @@ def test_http_is_handed_over_whole(through, proxy, plain):
     assert "proxy-authorization" not in headers
 
 
+def test_errbacks_to_the_application_go_straight_to_it(through, proxy, plain):
+    sender = through(at(proxy), plain, app=("127.0.0.1", plain.port))
+    url = f"http://127.0.0.1:{plain.port}/told"
+    assert sender.send(Outgoing(url, (), b"body", errback=True)).status == 200
+    assert sender.send(Outgoing(url, (), b"body")).outcome == "blocked", "nothing else goes there"
+    assert proxy.asked == []
+
+
 def test_a_receivers_answer_stays_its_own(through, proxy, secure, trusted):
     secure.status = 403
     sent = through(at(proxy), secure).send(Outgoing(secure.url()))
