@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import shutil
@@ -21,7 +22,9 @@ SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 DEADLINE = 30.0
 START_SECONDS = 10.0
 WARM = 0.5
-"""Seconds until Hookbox has loaded what it needs later, so that no connection is charged with it."""
+"""Seconds until Hookbox has made its webhooks ready, so that no connection is charged with it."""
+LATE_PATHS = ("/dispatch", "/stream", "/hub", "/api/v1/stats")
+"""What is served here is loaded when it is first asked for."""
 
 PATIENCE = ("--webhook-queue-wait", "60", "--webhook-timeout", "60")
 """A machine that is busy with other things must not make the application look ill."""
@@ -123,12 +126,22 @@ class Workshop:
             ]
             command += ["--cbhost", "127.0.0.1", "--cbport", str(callback), "-r", "tok", *PATIENCE, *flags]
             with started(command, port) as process:
+                warm(port)
                 time.sleep(WARM)
                 script = ["-S", CONNECT, "-W", "CONNECTED"]
                 script += ["-S", SUBSCRIBE.replace("CHANNEL", channel), "-W", '"SUBSCRIBE"']
                 body = f"security_token=tok&channel_name={channel.replace('%i', '0')}&payload=%22%m%22"
                 publish = ["-P", "/web/publish", "-h", FORM, "-b", body]
                 yield Server(process.pid, port, ["-u", "/ws", *script], publish)
+
+
+def warm(port: int) -> None:
+    """Have a Hookbox load what it would load later."""
+    for path in LATE_PATHS:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        connection.request("GET", path)
+        connection.getresponse().read()
+        connection.close()
 
 
 def first_child(pid: int) -> int:

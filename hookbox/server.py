@@ -55,6 +55,8 @@ logger = logging.getLogger(__name__)
 Reload: TypeAlias = "Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]"
 
 WARM_UP_AGAIN_SECONDS = 1.0
+LATE_PARTS_SECONDS = 1.0
+"""When everything else is made ready that nobody has needed so far."""
 WARM_UP_SECONDS = 0.1
 """When webhooks are made ready: after whoever waited for the port, before most have asked anything."""
 
@@ -243,12 +245,13 @@ class Server:
             logger.info("Listening to hookbox on %s", door.url)
         self.notify.ready()
         get_hub().loop.update_now()  # it still has the time before everything was imported
-        self.greenlets.spawn_later(WARM_UP_SECONDS, self._warm_up)
+        self.greenlets.spawn_later(WARM_UP_SECONDS, self.webhooks.warm_up)
+        self.greenlets.spawn_later(LATE_PARTS_SECONDS, self.warm_up)
         self._stopped.wait()
 
-    def _warm_up(self) -> None:
-        """Load what was not needed to begin, and let everybody else run in between."""
-        parts: tuple[WarmsUp, ...] = (self.webhooks, self.storeroom, *self.late)
+    def warm_up(self) -> None:
+        """Load what was not needed to begin, and let others run in between. Blocks; safe to repeat."""
+        parts: tuple[WarmsUp, ...] = (self.storeroom, *self.late)
         for part in parts:
             while not self._is_warm(part):
                 gevent.sleep(WARM_UP_AGAIN_SECONDS)

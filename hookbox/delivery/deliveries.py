@@ -100,7 +100,7 @@ class Deliveries:
         self.worker.start()
 
     def warm_up(self) -> None:
-        """Go on with what can wait until the server has started. Blocks; to be called once."""
+        """Go on with what can wait until the server has started. Blocks; safe to repeat."""
         self.jobs.start()
 
     # what is loaded late

@@ -104,6 +104,7 @@ class Watched(HookboxProcess):
 
     def _warm_up(self):
         """Take every road once, so that what is imported or made at first use is there."""
+        self._ask("warm")
         self.app.allow("create_channel", history=2, presenceful=True, recovery_size=2)
         for features in (["ack", "close", "recover"], None):
             for client in [self.connect(f"warm{n}", features=features) for n in range(20)]:

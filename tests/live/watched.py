@@ -1,8 +1,8 @@
 """The command `hookbox`, watched from inside: run with its flags, it also answers on a port of its own how it is.
 
 Who connects to that port (it is in the log, `watched on PORT`) sends a line of JSON, `[what, code]`, and gets one:
-`report`, what happened since the last report; `trim`, the same after unused memory was given back; `run`, what
-`code` left in `result`. Only `faults.py` does.
+`report`, what happened since the last report; `trim`, the same after unused memory was given back; `warm`,
+once everything is loaded that can wait; `run`, what `code` left in `result`. Only `faults.py` does.
 
 A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it late
 too, which is not the server's fault. So the time that its threads were ready and waited for a processor, which the
@@ -28,6 +28,8 @@ import gevent
 from gevent import monkey
 from gevent.server import StreamServer
 from greenlet import greenlet
+
+import hookbox.server
 
 BEAT = 0.01
 SUSPICIOUS = 0.05
@@ -193,6 +195,12 @@ def trim():
     return report()
 
 
+def warm():
+    """Load everything that is loaded some time after the start."""
+    for server in servers:
+        server.warm_up()
+
+
 def run(code):
     """Run code in this process, for faults that have no other way in."""
     scope = {"result": None}
@@ -203,11 +211,21 @@ def run(code):
 def answer(sock, address):
     for line in sock.makefile("rb"):
         what, code = json.loads(line)
-        said = {"report": report, "trim": trim, "run": lambda code=code: run(code)}[what]()
+        said = {"report": report, "trim": trim, "warm": warm, "run": lambda code=code: run(code)}[what]()
         sock.sendall(json.dumps(said).encode() + b"\n")
 
 
+servers = []
+
+
+class Remembered(hookbox.server.Server):
+    def start(self):
+        servers.append(self)
+        super().start()
+
+
 if __name__ == "__main__":
+    hookbox.server.Server = Remembered
     logging.getLogger().addHandler(errors)
     watched = StreamServer(("127.0.0.1", 0), answer)
     watched.start()
