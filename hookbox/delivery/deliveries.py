@@ -134,6 +134,7 @@ class Deliveries:
         if self.tellings is not None:
             self.tellings.stop(LAST_TELLINGS)
         self.worker.stop(grace_seconds)
+        self.numbers.stop()
         self.sender.close()
         self.store.close()
 

@@ -31,7 +31,7 @@ class Numbers:
         self._store = store
         self._next = self._end = 0
         self._lock = BoundedSemaphore(1)
-        self._reserving = False
+        self._reserving = self._stopped = False
 
     def begin(self) -> None:
         """Be ready to `take`. Blocks.
@@ -70,8 +70,12 @@ class Numbers:
             gevent.spawn(self._reserve)
         return self._next - 1
 
+    def stop(self) -> None:
+        """Reserve no more; safe to repeat."""
+        self._stopped = True
+
     def _reserve(self) -> None:
-        while self._end - self._next < BLOCK // 2:
+        while self._end - self._next < BLOCK // 2 and not self._stopped:
             try:
                 with self._lock:
                     self._end = self._store.reserve(BLOCK) + BLOCK

@@ -49,6 +49,7 @@ def test_P08_numbers_are_never_given_twice_over_starts_whatever_was_lent_meanwhi
         assert not given & set(taken), start
         assert numbers.last == taken[-1]
         given |= set(taken)
+        numbers.stop()
         store.close()
 
 
