@@ -164,7 +164,8 @@ class Deliveries:
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_queue, settings.max_store, settings.store_sync == "full")
+    full_sync = settings.store_sync == "full"
+    return Limits(queue=settings.max_queue, bytes=settings.max_store, full_sync=full_sync)
 
 
 def _warn(settings: Settings) -> None:

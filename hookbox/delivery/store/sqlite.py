@@ -41,7 +41,7 @@ UNFINISHED = ("scheduled", "in_flight", "waiting")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What the store may hold.
 

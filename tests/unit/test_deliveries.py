@@ -1,0 +1,39 @@
+"""Deliveries as one part: what the settings say reaches those who go by it."""
+
+import pytest
+
+from hookbox.clock import ManualClock
+from hookbox.delivery.deliveries import Deliveries
+from hookbox.settings import Settings
+from hookbox.webhooks.resolve import Resolver
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def with_settings():
+    made = []
+
+    def make(**settings):
+        clock = ManualClock()
+        chosen = Settings(**{"store": ":memory:", **settings})
+        made.append(Deliveries(lambda: chosen, clock, Resolver(clock)))
+        return made[-1]
+
+    yield make
+    for deliveries in made:
+        deliveries.stop(0)
+
+
+@pytest.mark.parametrize(("store_sync", "full"), [("full", True), ("normal", False)])
+def test_F20_the_store_leaves_room_on_the_disk_and_syncs_as_the_settings_say(with_settings, store_sync, full):
+    limits = with_settings(store_sync=store_sync, max_queue=7, max_store=5 * MIB).store.limits
+    assert (limits.queue, limits.bytes) == (7, 5 * MIB)
+    assert limits.full_sync is full
+    assert limits.free == 64 * MIB
+
+
+def test_that_is_so_after_a_reload_too(with_settings):
+    deliveries = with_settings()
+    deliveries.reconfigure()
+    assert deliveries.store.limits.free == 64 * MIB
