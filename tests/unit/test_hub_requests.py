@@ -1,5 +1,6 @@
 """What the hub is asked for: parameters, names of topics, callbacks."""
 
+import time
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -273,3 +274,10 @@ def test_writing_a_url_as_it_is_compared_changes_nothing_the_second_time(text):
 )
 def test_what_a_page_calls_itself_counts_if_it_is_on_its_own_host(links, name):
     assert own_name("http://a.example/x", links) == name
+
+
+@pytest.mark.parametrize("link", ["<" * 32_000, "<a>;" + "a=;" * 10_000, '<a>;a="' * 4_000])
+def test_no_page_can_keep_the_server_busy_with_its_links(link):
+    began = time.process_time()
+    own_name("http://a.example/x", [link])
+    assert time.process_time() - began < 5
