@@ -60,7 +60,7 @@ def read_retry_after(text: str, now: float) -> float | None:
     else:
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
     return min(seconds, LONGEST_RETRY_AFTER) if seconds >= 0 else None

@@ -57,6 +57,9 @@ def test_R09_without_retry_the_first_failure_is_the_last():
         ("soon", None),
         ("", None),
         ("²", None),
+        ("Wed, 20 Nov 2024 12:02:00 +99999999999999999999", None),
+        ("Wed, 20 Nov 99999999999999999999 12:02:00 GMT", None),
+        ("Wed, 20 Nov 2024 99999999999:02:00 GMT", None),
     ],
 )
 def test_R05_every_form_of_retry_after_and_no_nonsense(text, seconds):
