@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gevent.event import Event
 
 from hookbox.clock import Clock
-from hookbox.delivery.egress import BadURL, Mode, Policy, Rule, read_url
+from hookbox.delivery.egress import ANYWHERE, Address, BadURL, Mode, Policy, Rule, read_url
 from hookbox.delivery.exits import Exits
 from hookbox.delivery.notices import Told
 from hookbox.delivery.numbers import Numbers
@@ -226,6 +226,7 @@ def policy_from(settings: Settings, own: frozenset[tuple[str, int]]) -> Policy:
         settings.https_only,
         own,
         _application(settings),
+        is_here,
     )
 
 
@@ -241,27 +242,21 @@ def _application(settings: Settings) -> tuple[str, int] | None:
 
 
 def addresses_of(listeners: Iterable[socket.socket]) -> frozenset[tuple[str, int]]:
-    """The addresses and ports under which listening sockets can be reached, as far as can be told."""
+    """The addresses and ports under which listening sockets can be reached, as `Policy.own` has them."""
     found: set[tuple[str, int]] = set()
     for listener in listeners:
-        if listener.family not in (socket.AF_INET, socket.AF_INET6):
-            continue
-        host, port = listener.getsockname()[:2]
-        if host in ("0.0.0.0", "::"):
-            found.update((own, port) for own in ("127.0.0.1", "::1", *_outward_addresses()))
-        else:
-            found.add((host, port))
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            host, port = listener.getsockname()[:2]
+            found.add((ANYWHERE if host in ("0.0.0.0", "::") else host, port))
     return frozenset(found)
 
 
-def _outward_addresses() -> list[str]:
-    """This machine's addresses on the way out; nothing is sent."""
-    found = []
-    for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((anywhere, 9))
-                found.append(str(probe.getsockname()[0]))
-        except OSError:
-            continue
-    return found
+def is_here(address: Address) -> bool:
+    """Whether an address is one of this machine's now: nobody can bind to another one. Does not block."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return address.is_loopback
+    return True

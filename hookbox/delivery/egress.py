@@ -9,7 +9,7 @@ Sources: the IANA special-purpose address registries for IPv4 and IPv6; RFC 3986
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -70,6 +70,10 @@ _global_ipv6 = IPv6Network("2000::/3")
 _numeric = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)(\.(0[xX][0-9a-fA-F]*|[0-9]+))*\.?").fullmatch
 _label = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?").fullmatch
 _unfit = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff]").search
+
+
+ANYWHERE = "*"
+"""In place of an address: whichever this machine has."""
 
 
 class Mode(StrEnum):
@@ -233,7 +237,8 @@ class Policy:
     """Where deliveries may go. Deny wins over allow, allow wins over mode and ports.
 
     Args:
-        own: addresses and ports this server listens on, never reached but in mode `off`.
+        own: addresses (or `ANYWHERE`) and ports this server listens on, never reached but in mode `off`.
+        is_here: whether an address is one of this machine's.
         ports: that may be reached in mode `public`.
         app: host and port of the application, which the operator chose: it may be told of trouble anyhow.
     """
@@ -245,6 +250,7 @@ class Policy:
     https_only: bool = False
     own: frozenset[tuple[str, int]] = frozenset()
     app: tuple[str, int] | None = None
+    is_here: Callable[[Address], bool] = lambda address: address.is_loopback
 
     def check(self, url: str, *, errback: bool = False) -> Destination:
         """Judge a URL when it is accepted, as far as it tells by itself.
@@ -296,7 +302,7 @@ class Policy:
             return f"{address} is denied (egress_deny)"
         if self.mode is Mode.OFF:
             return None
-        if (str(address), port) in self.own:
+        if (str(address), port) in self.own or ((ANYWHERE, port) in self.own and self.is_here(address)):
             return f"{address}:{port} is this server itself"
         if self._allows(host, address, port):
             return None

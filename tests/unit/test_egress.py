@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookbox.delivery.deliveries import addresses_of, policy_from
 from hookbox.delivery.egress import LOCAL, NOWHERE, BadURL, Blocked, Destination, Mode, Policy, Rule, read_url
+from hookbox.settings import Settings
+from hookbox.web.listen import listen
 
 PUBLIC = Policy()
 NAME = Destination("https", "hooks.example.com", 443, "/")
@@ -82,6 +85,21 @@ def test_G06_the_server_itself_is_never_reached():
     with pytest.raises(Blocked, match="this server itself"):
         Policy(Mode.INTERNAL, own=own, allow=(Rule.read("127.0.0.1"),)).check("http://127.0.0.1:8001/")
     assert Policy(Mode.OFF, own=own).check("http://127.0.0.1:8001/")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.2", "127.255.255.254", "[::1]", "[::ffff:127.0.0.3]", "0.0.0.0"]
+)
+@pytest.mark.parametrize("interface", ["0.0.0.0", "::"])
+def test_G06_who_listens_everywhere_is_reached_under_no_address_of_this_machine(host, interface):
+    with listen(interface, 0) as door:
+        port = door.getsockname()[1]
+        settings = Settings(egress="internal", egress_allow=("127.0.0.0/8", "0.0.0.0/8"))
+        policy = policy_from(settings, addresses_of([door]))
+        with pytest.raises(Blocked, match="this server itself"):
+            policy.check(f"http://{host}:{port}/")
+        assert policy.check(f"http://{host}:{port ^ 1}/")
+        assert policy.check(f"http://10.9.8.7:{port}/")
 
 
 @pytest.mark.parametrize("address", edges(LOCAL))
