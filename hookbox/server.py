@@ -210,6 +210,9 @@ class Server:
             self.greenlets.spawn(self._pulse)
             if predecessor is not None:
                 predecessor.dismiss()
+        except BaseException:
+            self.storeroom.close(0)  # before the predecessor wants the store back
+            raise
         finally:
             if predecessor is not None:
                 predecessor.leave()
@@ -218,7 +221,7 @@ class Server:
             self.greenlets.spawn,
             self._hand_over,
             release=lambda: self.storeroom.close(min(TAKEOVER_SECONDS, self.settings.shutdown_grace)),
-            take_back=self.storeroom.open,
+            take_back=self._take_store_back,
         )
         self._offer.open()
 
@@ -228,6 +231,10 @@ class Server:
         wanted = filter(None, (self.settings.address, self.settings.api_address))
         given = [address_of(sock) for sock in self.inherited.values()]
         return find_predecessor(filter(None, [*given, *(address_wanted(*address) for address in wanted)]))
+
+    def _take_store_back(self) -> None:
+        self.storeroom.take_back()
+        self.greenlets.spawn(self._warm_up)  # it has jobs, leases and fetches to go on with
 
     def _hand_over(self) -> None:
         logger.info("another process has taken over; draining")
@@ -422,8 +429,10 @@ class Server:
         try:
             drain.finish()
         finally:
-            self.storeroom.close(self.settings.shutdown_grace)
-            self._stopped.set()
+            try:
+                self.storeroom.close(self.settings.shutdown_grace)
+            finally:
+                self._stopped.set()
 
     def stop(self) -> None:
         """Stop at once, without goodbye."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
+
+import gevent
 
 from hookbox.commands.channels import is_still_so
 from hookbox.delivery.deliveries import Deliveries, addresses_of
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from hookbox.server import Server
     from hookbox.transports.stream import Streams
 
+logger = logging.getLogger(__name__)
+
+TAKE_BACK_AGAIN_SECONDS: Final = 0.5
 HUB_GRACE_SECONDS: Final = 2.0
 """How long the hub may take to finish what it is asking."""
 
@@ -38,10 +44,10 @@ class StoreRoom:
         """Take up what is owed, and deliver it from now on. Blocks; may be repeated after `close`.
 
         Raises:
-            DeliveryStoreError: the store cannot be used.
+            DeliveryStoreError: the store cannot be used; this process does not hold it then.
         """
         server = self._server
-        site, broker = server.site, server.broker
+        site = server.site
         deliveries = Deliveries(
             lambda: server.settings,
             server.clock,
@@ -52,19 +58,41 @@ class StoreRoom:
             ),
             self._own_url,
         )
+        try:
+            self._take_up(deliveries)
+        except BaseException:
+            deliveries.stop(0)
+            raise
         self._deliveries = deliveries
-        deliveries.numbers.begin()
-        broker.numbers = deliveries.numbers
-        broker.on_broken = deliveries.store.broken
-        if not len(broker):
-            recall(deliveries.store, broker, server.clock, server.settings.datetime_utc)
-        deliveries.start()
         site.exits = deliveries.exits
         if deliveries.tellings is not None:
             site.tellings = deliveries.tellings
         if self._streams is not None:
             self._streams.end(RESTART)  # they read from a store that is closed
         self._streams = self._hub = None
+
+    def _take_up(self, deliveries: Deliveries) -> None:
+        broker, server = self._server.broker, self._server
+        deliveries.numbers.begin()
+        broker.numbers = deliveries.numbers
+        broker.on_broken = deliveries.store.broken
+        if not len(broker):
+            recall(deliveries.store, broker, server.clock, server.settings.datetime_utc)
+        deliveries.start()
+
+    def take_back(self) -> None:
+        """The same after the store was given away in vain, again and again until it works. Blocks.
+
+        Whoever was to have it may hold it for a moment still. A server that is drained meanwhile leaves it.
+        """
+        while not self._server.site.draining:
+            try:
+                self.open()
+            except DeliveryStoreError as error:
+                logger.error("the store cannot be taken back yet: %s", error)
+                gevent.sleep(TAKE_BACK_AGAIN_SECONDS)
+            else:
+                return
 
     def warm_up(self) -> None:
         """Begin what can wait until the server has started: streams, and what the hub was about to do."""

@@ -22,6 +22,7 @@ from hookbox.delivery.store.sqlite import Limits, SqliteStore
 from hookbox.delivery.tellings import Application, StoredTellings
 from hookbox.delivery.terms import WorkerRules
 from hookbox.delivery.worker import Worker
+from hookbox.errors import DeliveryStoreError
 from hookbox.settings import Settings
 from hookbox.webhooks.resolve import Resolver
 
@@ -136,7 +137,11 @@ class Deliveries:
         self.worker.stop(grace_seconds)
         self.numbers.stop()
         self.sender.close()
-        self.store.close()
+        try:
+            self.store.close()
+        except DeliveryStoreError as error:
+            logger.error("the store was not closed in good order: %s", error)
+            self.store.close()  # which has no more to write, but lets go of the file
 
     def reconfigure(self) -> None:
         """Go by the settings as they are now. Does not block."""

@@ -109,7 +109,7 @@ class Offer:
         spawn: runs a function in a greenlet of its own.
         on_taken: called when another process accepts on the doors; has to stop accepting before it returns.
         release: closes the store; may block.
-        take_back: opens it again, as nobody has taken over after all; may block.
+        take_back: opens it again, as nobody has taken over after all; may block as long as that takes.
     """
 
     def __init__(
@@ -162,6 +162,8 @@ class Offer:
                 self._answer(line)
             except (OSError, ValueError) as error:
                 logger.warning("handing over failed, going on: %s", error)
+            except Exception:
+                logger.exception("handing over failed by our own fault, going on")
             finally:
                 line.close()
 

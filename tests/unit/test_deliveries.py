@@ -37,3 +37,12 @@ def test_that_is_so_after_a_reload_too(with_settings):
     deliveries = with_settings()
     deliveries.reconfigure()
     assert deliveries.store.limits.free == 64 * MIB
+
+
+def test_F20_a_store_that_cannot_say_goodbye_is_let_go_of_all_the_same(tmp_path, with_settings, caplog):
+    path = str(tmp_path / "hookbox.db")
+    first = with_settings(store=path)
+    first.store.run(lambda db: db.execute("PRAGMA query_only = 1").fetchall())  # as on a full disk
+    first.stop(0)
+    assert "not closed in good order" in caplog.text
+    with_settings(store=path).numbers.begin()
