@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
-from hookbox.delivery.ledger import Ledger, Stopped, Wait
+from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
 from hookbox.delivery.models import Delivery, Message, Wishes
 from hookbox.delivery.store.base import Fanout, Store
 
@@ -46,10 +46,21 @@ class Fanouts:
         try:
             while not self._stopping.is_set():
                 self._bell.clear()
-                if not self._write_some():
+                if not self._try_to_write():
                     self._wait(self._bell, None)
         except Stopped:
             pass
+
+    def _try_to_write(self) -> bool:
+        """Write some, whatever fails; says whether there may be more."""
+        try:
+            return self._write_some()
+        except Stopped:
+            raise
+        except Exception:
+            logger.exception("writing the deliveries of a message failed by our own fault, it is tried again")
+            self._wait(self._stopping, AGAIN)
+            return True
 
     def _write_some(self) -> bool:
         if self.rest is None:

@@ -75,10 +75,18 @@ class Upkeep:
         try:
             while not self._stopping.is_set():
                 self._bell.clear()
-                self._look()
+                self._try_to_look()
                 self._wait(self._bell, LOOK)
         except Stopped:
             pass
+
+    def _try_to_look(self) -> None:
+        try:
+            self._look()
+        except Stopped:
+            raise
+        except Exception:
+            logger.exception("looking after the store failed by our own fault, it is tried again")
 
     def _look(self) -> None:
         if self._store.fault:
