@@ -320,10 +320,10 @@ class Attempts:
 
     def _count(self, finished: Finished) -> None:
         delivery = finished.delivery
-        self.cancelled.discard(delivery.id)
         if finished.attempt is not None:
             self.classes[finished.attempt.outcome] += 1
         if delivery.state.over:
+            self.cancelled.discard(delivery.id)
             self.ended[delivery.state] += 1
             if delivery.order:
                 self._teller.over(delivery.seq)

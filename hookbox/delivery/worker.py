@@ -362,6 +362,7 @@ class Worker:
                 self._follow(written)
             else:
                 self._look_again(ticket.id)
+            self._cancel_late(ticket.id)
         except (Stopped, Interrupted):
             pass  # the store has it in flight, the next start takes it up
         except Exception:
@@ -371,6 +372,13 @@ class Worker:
             self._lanes.ended(ticket)
             self._bell.set()
 
+    def _cancel_late(self, delivery: DeliveryId) -> None:
+        """Give it up if somebody wanted that while what came of the attempt was being written down."""
+        if delivery in self._attempts.cancelled:
+            self._attempts.cancelled.discard(delivery)
+            self._in_flight.discard(delivery)
+            self._ledger.patiently(lambda: self.cancel(delivery))
+
     def _let_next_begin(self, ticket: Ticket) -> None:
         """Its receiver is free for the next one, unless that has to wait for what is written of this one."""
         if not self._lanes.lane(ticket.lane).rules.ordered:
@@ -379,7 +387,8 @@ class Worker:
 
     def _follow(self, written: Written) -> None:
         """Know what was written down."""
-        self._agenda.learn(written.finished.delivery)
+        if written.finished.delivery.id not in self._attempts.cancelled:
+            self._agenda.learn(written.finished.delivery)
         if written.finished.dropped is not None:
             self._lanes.forget(written.finished.dropped)
         self._wake_all(written.finished.notices)
@@ -400,13 +409,15 @@ class Worker:
             pass
 
     def _expire(self, tickets: Sequence[Ticket]) -> None:
-        try:
-            for ticket in tickets:
+        for ticket in tickets:
+            try:
                 written = self._attempts.expire(ticket)
                 if written is not None:
                     self._follow(written)
-        except Stopped:
-            pass
+            except Stopped:
+                return
+            except Exception:
+                logger.exception("delivery %s could not be given up, by our own fault", ticket.id)
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import gevent
 import pytest
 from post_office import URL, PostOffice, answer
-from store_values import NOW
+from store_values import NOW, message
 
 from hookbox.delivery.models import DeliveryId, Source
 from hookbox.delivery.schedule import DEFAULT
 from hookbox.delivery.sender import Sent
+from hookbox.delivery.store.base import Entry
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
 from hookbox.webhooks.signing import verify
 
@@ -841,3 +842,43 @@ def test_what_is_cancelled_while_the_store_refuses_is_cancelled_when_it_works(of
     office.store.refuses.clear()
     office.advance(1.1)
     assert office.state(name) == ("cancelled", "operator")
+
+
+@pytest.mark.parametrize("answer", [500, 200])
+def test_what_is_cancelled_while_it_is_written_what_came_of_it_is_not_tried_again(office, answer):
+    office.receivers.answers(URL, answer)
+    office.store.refuses.add("finish")
+    name = office.accepted()
+    assert len(office.receivers.sent) == 1
+    assert office.worker.cancel(name)
+    office.store.refuses.clear()
+    office.advance(1.1)
+    assert office.state(name) == ("succeeded" if answer == 200 else ("cancelled", "operator"))
+    assert not office.worker._attempts.cancelled
+    office.pass_(10_000)
+    assert len(office.receivers.sent) == 1
+
+
+def test_one_fault_of_our_own_does_not_end_what_looks_after_everything_else(office, monkeypatch, caplog):
+    def stumble(work, *faults):
+        faults = list(faults)
+
+        def stumbling(*args):
+            if faults:
+                raise faults.pop()
+            return work(*args)
+
+        return stumbling
+
+    fanouts, upkeep = office.worker._fanouts, office.worker._upkeep
+    monkeypatch.setattr(fanouts, "_write_some", stumble(fanouts._write_some, KeyError("gone")))
+    monkeypatch.setattr(upkeep, "_look", stumble(upkeep._look, RecursionError("deep")))
+    rest = []
+    office.worker.write_rest(lambda message, after, wishes: (rest.append(after), None)[1] or ([], None))
+    office.pass_(60)
+    assert caplog.text.count("our own fault, it is tried again") == 2
+    seq = office.numbers.next()
+    office.store.accept(Entry(message(seq), (), "1:ep_1"))
+    office.worker.fan_out()
+    office.pass_(60)
+    assert rest == ["1:ep_1"]
