@@ -28,8 +28,14 @@ from hookbox.webhooks.resolve import Address, Resolver
 MOST_READ: Final = 64 * 1024
 """Bytes of an answer's body that are read; then the status decides."""
 KEEP_IDLE: Final = 30.0
+MOST_POOLS: Final = 1000
+"""Places to which connections are kept."""
 RECEIVE: Final = 16 * 1024
 RESET: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+Key = tuple[str, str, int, Proxy | None]
+"""Scheme, host and port, and what is in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,7 @@ class Sender:
         self._resolver = resolver
         self._clock = clock
         self._dialer = Dialer(resolver)
-        self._pools: dict[tuple[str, str, int, Proxy | None], Pool] = {}
+        self._pools: dict[Key, Pool] = {}
 
     def send(self, outgoing: Outgoing) -> Sent:
         """Send a request and read the answer, as far as it is of use. Blocks up to its `timeout`."""
@@ -226,7 +232,7 @@ class Sender:
     ) -> ShortReader:
         data = _serialize(outgoing, destination, proxy)
         key = (destination.scheme, destination.host, destination.port, proxy)
-        pool = self._pools.setdefault(key, Pool(self._clock, KEEP_IDLE))
+        pool = self._pool(key)
         connection = pool.take()
         if connection is not None and _peer(connection) in {str(address[0]) for _, address in addresses}:
             trail.append(_peer(connection))
@@ -240,6 +246,16 @@ class Sender:
         answer = _converse(connection, pool, data, outgoing.most, fresh=True)
         assert answer is not None
         return answer
+
+    def _pool(self, key: Key) -> Pool:
+        """Where connections to one place are kept. Those used last are kept longest, as names never end."""
+        pool = self._pools.pop(key, None)
+        if pool is None:
+            pool = Pool(self._clock, KEEP_IDLE)
+        self._pools[key] = pool
+        if len(self._pools) > MOST_POOLS:
+            self._pools.pop(next(iter(self._pools))).close()
+        return pool
 
     def _addresses_of(self, proxy: Proxy) -> list[Address]:
         """Where the operator wants everything to go: nothing to judge there."""

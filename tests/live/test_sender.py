@@ -7,6 +7,7 @@ import gevent
 import pytest
 from gevent.server import StreamServer
 
+import hookbox.delivery.sender as sending
 from hookbox.clock import SystemClock
 from hookbox.delivery.egress import Mode, Policy, Rule
 from hookbox.delivery.sender import MOST_READ, Outgoing, Sender
@@ -327,3 +328,20 @@ def test_the_loop_is_never_blocked(receiver, sender):
     server = receiver(says(0.2, OK))
     sent = [gevent.spawn(sender.send, Outgoing(server.url)) for _ in range(20)]
     assert {greenlet.get(timeout=20).outcome for greenlet in sent} == {"ok"}
+
+
+def test_connections_are_kept_to_so_many_places_only(receiver, monkeypatch):
+    monkeypatch.setattr(sending, "MOST_POOLS", 3)
+    server = receiver(says(OK))
+    names = Names(*[["127.0.0.1"]] * 100)
+    one = going(names, Policy(Mode.OFF))
+
+    def send(name):
+        assert one.send(Outgoing(f"http://{name}.example:{server.server_port}/")).outcome == "ok"
+
+    for n in range(10):
+        send("often")
+        send(f"once-{n}")
+        assert len(one._pools) <= 3
+    assert len(server.seen) == 11, "the connection to the one that is used often was kept"
+    one.close()
