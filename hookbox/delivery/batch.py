@@ -85,8 +85,8 @@ def _batch_content(given: JSONObject) -> Content:
         raise BadRequest(400, "one of body, body_base64 and json, not several")
     if "json" in given:
         text = json.dumps(given["json"], ensure_ascii=False, separators=(",", ":"))
-        return replace(of_json(text), content_type=_string(given, "content_type") or "application/json")
-    content_type = _string(given, "content_type") or "application/octet-stream"
+        return replace(of_json(text), content_type=_content_type(given, "application/json"))
+    content_type = _content_type(given, "application/octet-stream")
     body = _string(given, "body").encode()
     if "body_base64" in given:
         try:
@@ -97,6 +97,14 @@ def _batch_content(given: JSONObject) -> Content:
         return of_body(content_type, body)
     except BadJSON:
         raise BadRequest(400, "the body is not JSON, but its content type says so") from None
+
+
+def _content_type(given: JSONObject, usual: str) -> str:
+    """A content type, which becomes a header as it stands."""
+    value = _string(given, "content_type") or usual
+    if not value.isascii():
+        raise BadRequest(400, "content_type has to be ASCII")
+    return value
 
 
 def _target(request: Request, index: int, item: JSON, retry: tuple[float, ...] | None) -> Target:

@@ -191,6 +191,7 @@ def test_D11_a_batch_has_destinations_of_their_own_kind():
         ({"topic": "t", "retry": [51, "x"]}, "retry"),
         ({"topic": "t", "body": "", "content_type": "a/b\r\nX: y"}, "content_type"),
         ({"topic": "t", "body": "", "content_type": "a" * 8193}, "content_type"),
+        ({"topic": "t", "body": "", "content_type": "text/plain; x=\u20ac"}, "content_type"),
     ],
 )
 def test_a_batch_that_is_wrong_is_told_where(members, says):
