@@ -256,3 +256,9 @@ def test_subscriptions_are_listed_apart_and_ended_by_the_hub(room, subscribed):
     assert room.call("DELETE", f"/subscriptions/{name}").status == 404
     assert room.call("DELETE", "/subscriptions/ep_sub").json == {"id": "ep_sub", "deleted": True}
     assert room.ended == [subscribed]
+
+
+def test_below_a_prefix_the_place_of_what_was_made_is_below_it_too(room):
+    made = {"url": "http://a.example/", "topics": ["news"]}
+    reply = room.call("POST", "/endpoints", made, SCRIPT_NAME="/realtime")
+    assert reply.headers["location"] == f"/realtime/api/v1/endpoints/{reply.json['id']}"

@@ -120,7 +120,8 @@ def _serve(
     except HookboxError as error:
         return _no(error)
     status, value, location = told if isinstance(told, Reply) else Reply(200, told)
-    return _answer(status, value, *([("Location", location)] if location else []))
+    prefix = environ.get("SCRIPT_NAME", "")
+    return _answer(status, value, *([("Location", prefix + location)] if location else []))
 
 
 def _decoded(wildcard: str) -> str:
