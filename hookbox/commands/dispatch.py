@@ -219,8 +219,9 @@ def _owed(deliveries: Deliveries, message: Message, target: Target, general: Wis
     wishes = _with(general, target)
     if target.endpoint:
         owed = deliveries.exits.to_endpoint(message, EndpointId(target.endpoint), wishes)
-        if owed is not None:
-            return replace(owed, due_ms=due_ms)
+        if owed is None:
+            raise BadRequest(400, f"there is no endpoint {target.endpoint} any more")
+        return replace(owed, due_ms=due_ms)
     return Delivery(
         new_delivery_id(message.time_ms),
         message.seq,
