@@ -17,11 +17,13 @@ from hookbox.protocol.disconnects import RESTART
 if TYPE_CHECKING:
     from hookbox.delivery.hub.hub import Hub
     from hookbox.server import Server
+    from hookbox.settings import Settings
     from hookbox.transports.stream import Streams
 
 logger = logging.getLogger(__name__)
 
 TAKE_BACK_AGAIN_SECONDS: Final = 0.5
+SHORTEST_ON_DISK: Final = 3600.0
 HUB_GRACE_SECONDS: Final = 2.0
 """How long the hub may take to finish what it is asking."""
 
@@ -76,6 +78,7 @@ class StoreRoom:
         deliveries.numbers.begin()
         broker.numbers = deliveries.numbers
         broker.on_broken = deliveries.store.broken
+        broker.disk_seconds = _disk_seconds(server.settings)
         if not len(broker):
             recall(deliveries.store, broker, server.clock, server.settings.datetime_utc)
         deliveries.start()
@@ -110,6 +113,7 @@ class StoreRoom:
 
     def reconfigure(self) -> None:
         """Go by the settings that are in force now."""
+        self._server.broker.disk_seconds = _disk_seconds(self._server.settings)
         if self._deliveries is not None:
             self._deliveries.reconfigure()
 
@@ -177,3 +181,8 @@ class StoreRoom:
         if self._addresses is None:
             self._addresses = addresses_of(door.socket for door in self._server.doors)
         return self._addresses
+
+
+def _disk_seconds(settings: Settings) -> float:
+    """How long the store keeps a message at least of which nothing is owed."""
+    return max(settings.retain_succeeded, SHORTEST_ON_DISK)

@@ -35,7 +35,8 @@ def recall(store: Store, broker: MemoryBroker, clock: Clock, utc: bool) -> None:
             kept = _without_a_hole([m for m in latest.get(end.topic, ()) if m.epoch == end.epoch and m.whole])
             gone = kept[0].seq - 1 if kept else end.seq
             shown = [_publication(message, clock, utc) for message in kept]
-            broker.restore(ChannelName(end.topic), Position(end.epoch, end.offset), gone, shown)
+            position = Position(end.epoch, end.offset)
+            broker.restore(ChannelName(end.topic), position, gone, shown, _steady(end.time_ms, clock))
 
 
 def _latest(store: Store, since_ms: int) -> dict[str, list[Message]]:
@@ -64,7 +65,6 @@ def _without_a_hole(messages: list[Message]) -> list[Message]:
 
 def _publication(message: Message, clock: Clock, utc: bool) -> Publication:
     seconds = message.time_ms // 1000
-    at = clock.monotonic() - (clock.now() - message.time_ms / 1000)
     moment = time.gmtime(seconds) if utc else time.localtime(seconds)
     return Publication(
         message.offset,
@@ -73,8 +73,13 @@ def _publication(message: Message, clock: Clock, utc: bool) -> Publication:
         message.payload,
         time.strftime("%Y-%m-%dT%H:%M:%S", moment),
         dump(message.originator or None),
-        at,
+        _steady(message.time_ms, clock),
         message.time_ms,
         message.type,
         message.id,
     )
+
+
+def _steady(time_ms: int, clock: Clock) -> float:
+    """A time of the store on the steady clock."""
+    return clock.monotonic() - (clock.now() - time_ms / 1000)

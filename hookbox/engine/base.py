@@ -51,7 +51,7 @@ class Numbers(Protocol):
 
 
 Broken = Callable[[ChannelName, str], None]
-"""Told that an epoch of a topic, of which something is on disk, is no longer wholly there. Must not block."""
+"""Told that an epoch of a topic, of which something is on disk, is not whole or has ended. Must not block."""
 
 Settle = Callable[[HookboxError | None], None]
 """Says whether a publication is on disk; called once, in the hub or before `begin` returns."""

@@ -60,6 +60,8 @@ class MemoryBroker:
         self.recovery = recovery
         self.ring = ring
         self.on_broken: Broken = lambda topic, epoch: None
+        self.disk_seconds = float("inf")
+        """For how long a topic is known that nobody uses, as it is on disk; longer it need not be there."""
         self._budget = budget
         self.numbers = numbers or Counted()
         self._topics: dict[ChannelName, Topic] = {}
@@ -92,7 +94,12 @@ class MemoryBroker:
             self._forget_or_look_again(channel)
 
     def restore(
-        self, name: ChannelName, position: Position, gone: int, kept: Iterable[Publication] = ()
+        self,
+        name: ChannelName,
+        position: Position,
+        gone: int,
+        kept: Iterable[Publication] = (),
+        at: float = float("inf"),
     ) -> None:
         """Go on with the numbers of a topic that is wholly on disk.
 
@@ -100,10 +107,12 @@ class MemoryBroker:
             position: of its last publication.
             gone: everything of it up to this number is not among `kept`.
             kept: its last publications, oldest first.
+            at: when the last one was shown, in monotonic seconds; endless for not to be forgotten.
         """
         topic = self._begin(name)
         topic.epoch, topic.offset = position
         topic.shown = topic.offset
+        topic.shown_at = at
         topic.ring.gone = gone
         for publication in kept:
             topic.ring.append(publication, *self._keep((0, 0.0)))
@@ -183,6 +192,7 @@ class MemoryBroker:
         deliver: Callable[[Publication], None],
     ) -> None:
         topic.shown = publication.offset
+        topic.shown_at = publication.at
         topic.ring.append(publication, *self._keep(keep))
         deliver(publication)
         for reader in topic.readers:
@@ -273,8 +283,17 @@ class MemoryBroker:
             most: topics looked at; the others come next time.
         """
         for name in list(islice(self._alone, most)):
-            self._topics[name].ring.prune(*self._keep((0, 0.0)), now)
+            topic = self._topics[name]
+            topic.ring.prune(*self._keep((0, 0.0)), now)
+            if not topic.is_used and topic.shown_at < now - self.disk_seconds:
+                self._leave_to_the_store(name, topic)
             self._forget_or_look_again(name)
+
+    def _leave_to_the_store(self, name: ChannelName, topic: Topic) -> None:
+        """What follows will be in another epoch, which nobody may take for the rest of this one."""
+        if topic.whole and topic.offset:
+            self.on_broken(name, topic.epoch)
+        topic.whole = False
 
     def _forget_or_look_again(self, name: ChannelName) -> None:
         self._alone.pop(name, None)

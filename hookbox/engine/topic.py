@@ -60,7 +60,7 @@ class Topic:
     """
 
     __slots__ = ("earlier", "epoch", "has_channel", "lost", "offset", "pending", "readers", "ring", "shown",
-                 "whole")  # fmt: skip
+                 "shown_at", "whole")  # fmt: skip
 
     def __init__(self, budget: Budget, gone: int) -> None:
         self.epoch = new_epoch()
@@ -69,7 +69,9 @@ class Topic:
         self.offset = 0
         """The last one given."""
         self.shown = 0
-        """The last one shown."""
+        """The last one shown ..."""
+        self.shown_at = 0.0
+        """... and when, in monotonic seconds."""
         self.lost = 0
         """Numbers given to what was then not kept."""
         self.whole = True
@@ -92,15 +94,14 @@ class Topic:
         return next((epoch for following, epoch in self.earlier if offset < following), self.epoch)
 
     @property
+    def is_used(self) -> bool:
+        """Whether something in this process stands on its numbering."""
+        return bool(self.has_channel or self.readers or self.pending or len(self.ring))
+
+    @property
     def is_needed(self) -> bool:
         """Whether its numbering has to go on."""
-        return bool(
-            self.has_channel
-            or self.readers
-            or self.pending
-            or len(self.ring)
-            or (self.whole and self.offset)  # the store has it
-        )
+        return self.is_used or bool(self.whole and self.offset)  # the store has it
 
 
 def new_epoch() -> str:

@@ -52,3 +52,12 @@ def test_nobody_is_given_what_came_before_a_hole_as_if_it_had_come_after():
     assert missed(broker, "e", 2) is None
     assert missed(broker, "e", 5) == [6]
     assert missed(broker, "e", 6) == []
+
+
+def test_a_topic_of_an_earlier_start_is_not_known_for_ever_either():
+    broker = after_start((1, "e", True))
+    broker.disk_seconds = 3600.0
+    broker.sweep(broker.now + 3500)
+    assert len(broker) == 1
+    broker.sweep(broker.now + 3700)
+    assert len(broker) == 0

@@ -118,6 +118,29 @@ def test_a_topic_that_something_holds_is_not_swept_away(holds):
     assert len(broker) == (holds == "disk")
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_what_is_on_disk_only_keeps_a_topic_known_no_longer_than_the_store_keeps_it(used):
+    broker, disk = make(), Disk()
+    broker.disk_seconds = 3600.0
+    broken = []
+    broker.on_broken = lambda topic, epoch: broken.append((topic, epoch))
+    publish(broker, disk)
+    disk.commit()
+    before = broker.position("news")
+    if used:
+        broker.follow("news", Follower())
+    broker.sweep(1000.0 + 3599)
+    assert broker.position("news") == before
+    broker.sweep(1000.0 + 3601)
+    assert len(broker) == used
+    assert broken == ([] if used else [("news", before.epoch)]), "it does not come back after a restart"
+    assert broker.complete_since("news") == 1
+    if used:
+        publish(broker, disk, at=9000.0)
+        disk.commit()
+        assert broker.position("news") == (before.epoch, 2)
+
+
 def test_a_sweep_looks_at_all_of_them_in_turn():
     broker = make()
     for n in range(50):
