@@ -132,7 +132,7 @@ class Delivery:
         state: how it stands.
         due_ms: when the next attempt is due.
         created_ms: when it was accepted.
-        endpoint: whose delivery it is; empty for a plain URL.
+        endpoint: whose delivery it is, even after that was deleted; None for a plain URL.
         attempts: made so far.
         failures: of those that used up an entry of the schedule.
         reason: why it is dead, cancelled or held; empty otherwise.

@@ -190,12 +190,14 @@ class Worker:
 
         Raises:
             NotFound: there is no such delivery.
-            CommandRefused: an attempt is under way.
+            CommandRefused: an attempt is under way, or its endpoint was deleted.
             DeliveryStoreError: nothing was changed.
         """
         found = self._find(delivery)
         if self._is_in_flight(found):
             raise CommandRefused("an attempt is under way", "in_flight")
+        if found.endpoint is not None and found.endpoint not in self._terms.endpoints:
+            raise CommandRefused("its endpoint was deleted, or has unsubscribed", "endpoint_deleted")
         now_ms = self._now_ms()
         due_ms = now_ms - (now_ms == found.due_ms)  # another one, so that what is planned for it is void
         again = replace(

@@ -15,6 +15,9 @@ WANTED = {"url": URL, "topics": ["news", "orders.*"]}
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
+GONE = "http://gone.example/"
+
+
 @pytest.fixture
 def room():
     room = Backroom(schedule=(1.0,), breaker=0)
@@ -262,3 +265,25 @@ def test_below_a_prefix_the_place_of_what_was_made_is_below_it_too(room):
     made = {"url": "http://a.example/", "topics": ["news"]}
     reply = room.call("POST", "/endpoints", made, SCRIPT_NAME="/realtime")
     assert reply.headers["location"] == f"/realtime/api/v1/endpoints/{reply.json['id']}"
+
+
+@pytest.mark.parametrize("kind", [Kind.REGISTERED, Kind.WEBSUB])
+def test_nothing_is_sent_again_to_who_was_deleted_or_has_unsubscribed(room, kind):
+    post = room.post
+    gone = post.endpoint("ep_gone", url=GONE, kind=kind, lease_until_ms=post.now_ms + 10**9)
+    post.receivers.answers(GONE, 200, 500)
+    done = post.accepted(to=gone)
+    failed = post.accepted(to=gone, retry=())
+    post.worker.endpoint_dropped(gone.id)
+    assert (post.state(done), post.state(failed)) == ("succeeded", ("dead", "exhausted"))
+    sent = len(post.receivers.to(GONE))
+    for name in (done, failed):
+        message = room.get(f"/deliveries/{name}")["message_id"]
+        for path, word in ((f"/messages/{message}/resend", "no_destination"), (f"/deliveries/{name}/retry", "endpoint_deleted")):
+            refused = room.call("POST", path)
+            assert (refused.status, refused.json["error"]) == (409, word)
+    room.post_to("/deliveries/retry", 202, since=0)
+    post.pass_(10)
+    assert len(post.receivers.to(GONE)) == sent
+    listed = room.get("/deliveries", endpoint=gone.id)["deliveries"]
+    assert {each["id"] for each in listed} == {done, failed}

@@ -1,5 +1,6 @@
 """The tables of the store, and how older ones become today's.
 
+A delivery keeps the id of its endpoint when that is deleted: it must not be taken for one to a plain URL.
 Times are milliseconds since the Unix epoch, UTC. What has a structure of its own is JSON text.
 """
 
@@ -32,7 +33,7 @@ CREATE INDEX endpoints_by_lease ON endpoints (lease_until_ms) WHERE lease_until_
 CREATE INDEX endpoints_by_renewal ON endpoints (renew_ms) WHERE renew_ms > 0;
 
 CREATE TABLE deliveries (
-  id TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES messages, endpoint TEXT REFERENCES endpoints,
+  id TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES messages, endpoint TEXT,
   url TEXT NOT NULL, wishes TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
   failures INTEGER NOT NULL, due_ms INTEGER NOT NULL, boot INTEGER NOT NULL, reason TEXT NOT NULL,
   last_status INTEGER NOT NULL, tag TEXT NOT NULL, created_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL,

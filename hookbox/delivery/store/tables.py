@@ -96,7 +96,6 @@ def drop_endpoint(db: sqlite3.Connection, endpoint: EndpointId, reason: str, now
         "WHERE endpoint = ? AND state IN ('scheduled', 'in_flight', 'waiting', 'held')",
         (reason, now_ms, endpoint),
     )
-    db.execute("UPDATE deliveries SET endpoint = NULL WHERE endpoint = ?", (endpoint,))
     db.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
 
 

@@ -10,7 +10,7 @@ from hookbox.delivery import again
 from hookbox.delivery.again import Goal
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.intake_values import read_secret
-from hookbox.delivery.models import Delivery, Endpoint, Message, MessageId, Source, Wishes
+from hookbox.delivery.models import Endpoint, Message, MessageId, Source, Wishes
 from hookbox.delivery.notices import masked
 from hookbox.delivery.store.backlog import Backlog
 from hookbox.delivery.store.base import Entry, Search
@@ -127,7 +127,7 @@ def _goals(office: Office, asked: Asked, message: Message) -> list[Goal]:
         stretch = office.backlog.deliveries(Search(message=message.id), after=place)
         for each in stretch.found:
             goal = Goal.of(each.delivery)
-            if _still_there(office, goal, each.delivery):
+            if goal.endpoint is None or office.worker.endpoint(goal.endpoint) is not None:
                 goals.setdefault(goal.endpoint or goal.url, goal)
         place = stretch.place
         if len(goals) > MOST_RESENT:
@@ -137,12 +137,6 @@ def _goals(office: Office, asked: Asked, message: Message) -> list[Goal]:
     if not goals:
         raise CommandRefused("it went nowhere that is still there; name url or endpoint", "no_destination")
     return list(goals.values())
-
-
-def _still_there(office: Office, goal: Goal, before: Delivery) -> bool:
-    if goal.endpoint is None:
-        return before.reason != "endpoint deleted"
-    return office.worker.endpoint(goal.endpoint) is not None
 
 
 def _checked(office: Office, goal: Goal) -> Goal:
