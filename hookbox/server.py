@@ -234,7 +234,7 @@ class Server:
 
     def _take_store_back(self) -> None:
         self.storeroom.take_back()
-        self.greenlets.spawn(self._warm_up)  # it has jobs, leases and fetches to go on with
+        self.greenlets.spawn(self.warm_up)  # it has jobs, leases and fetches to go on with
 
     def _hand_over(self) -> None:
         logger.info("another process has taken over; draining")
