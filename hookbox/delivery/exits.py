@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -32,6 +33,8 @@ from hookbox.delivery.wanting import Wanting
 from hookbox.delivery.worker import Worker
 from hookbox.engine.base import Settle
 from hookbox.errors import DeliveryStoreError, HookboxError
+
+logger = logging.getLogger(__name__)
 
 FIRST_PAGE: Final = 500
 """Deliveries of one publication that are rows of its own commit; the others follow page by page."""
@@ -253,7 +256,10 @@ class Writing:
 
         def done(error: BaseException | None) -> None:
             failed = as_known(error)
-            settle(failed)
+            try:
+                settle(failed)
+            except Exception:  # or nobody who waits for the store would hear from it any more
+                logger.exception("showing a publication failed by our own fault")
             if failed is None:
                 self._outcome.set(None)
             else:

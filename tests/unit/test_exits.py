@@ -310,6 +310,19 @@ def test_what_the_store_refuses_is_settled_so_and_nobody_is_woken(open_store):
     assert store.newest("", 5) == []
 
 
+def test_a_fault_while_something_is_shown_holds_up_nobody(open_store, caplog):
+    out, _ = exits(open_store())
+    writings = []
+    for seq in (1, 2):
+        writings.append(out.writing("news", Parcel(Source.REST)))
+        shown = published(seq=seq, message_id=f"msg_{seq:026}")
+        writings[-1].begin(shown, "epoch", True, lambda error: 1 / 0)
+    with gevent.Timeout(10):
+        for writing in writings:
+            writing.wait()
+    assert caplog.text.count("ZeroDivisionError") == 2
+
+
 def test_a_closed_store_refuses_at_once(open_store):
     store = open_store()
     out, _ = exits(store)
