@@ -20,7 +20,7 @@ from hookbox.delivery import job_kinds
 from hookbox.delivery.again import Goal
 from hookbox.delivery.ids import ulid
 from hookbox.delivery.job_kinds import Impossible, Run, Stopped
-from hookbox.delivery.ledger import Wait
+from hookbox.delivery.ledger import Wait, wait_on
 from hookbox.delivery.store.backlog import Backlog, Job
 from hookbox.delivery.store.base import Search
 from hookbox.delivery.store.looking import Sought
@@ -34,10 +34,6 @@ LAST_WRITES: Final = 2.0
 KINDS: Final[dict[str, Callable[[Run], None]]] = {"replay": job_kinds.replay, "retry": job_kinds.retry}
 
 
-def _wait(event: Event, seconds: float | None) -> object:
-    return event.wait(seconds)
-
-
 class Jobs:
     """Runs jobs.
 
@@ -46,7 +42,7 @@ class Jobs:
         wait: waits until something happens, or for so many seconds on the clock.
     """
 
-    def __init__(self, backlog: Backlog, worker: Worker, clock: Clock, wait: Wait = _wait) -> None:
+    def __init__(self, backlog: Backlog, worker: Worker, clock: Clock, wait: Wait = wait_on) -> None:
         self._backlog = backlog
         self._worker = worker
         self._clock = clock

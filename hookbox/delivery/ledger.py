@@ -23,6 +23,11 @@ Wait = Callable[[Event, float | None], object]
 """Waits until something happens, or for so many seconds."""
 
 
+def wait_on(event: Event, seconds: float | None) -> object:
+    """Wait by the clock on the wall."""
+    return event.wait(seconds)
+
+
 class Stopped(Exception):
     """The worker is to end, and the store refuses."""
 

@@ -19,7 +19,7 @@ from hookbox.clock import Clock
 from hookbox.commands.tellings import NOTHING, Event
 from hookbox.core.values import UserName
 from hookbox.delivery.ids import ulid
-from hookbox.delivery.ledger import Ledger, Stopped, Wait
+from hookbox.delivery.ledger import Ledger, Stopped, Wait, wait_on
 from hookbox.delivery.models import (
     TELLING,
     Delivery,
@@ -51,10 +51,6 @@ class Runs(Protocol):
         """Run it as soon as the caller waits."""
 
 
-def _wait(bell: Bell, seconds: float | None) -> object:
-    return bell.wait(seconds)
-
-
 @dataclass(frozen=True, slots=True)
 class Application:
     """Who is told.
@@ -80,7 +76,7 @@ class StoredTellings:
     """
 
     def __init__(
-        self, store: Store, numbers: Numbers, clock: Clock, application: Application, wait: Wait = _wait
+        self, store: Store, numbers: Numbers, clock: Clock, application: Application, wait: Wait = wait_on
     ) -> None:
         self.wake: Callable[[Delivery], None] = lambda delivery: None
         """Has a delivery begun that the store has now; whoever delivers puts itself here."""

@@ -19,7 +19,7 @@ from hookbox.delivery.fanouts import Fanouts, Rest
 from hookbox.delivery.headers import Headers
 from hookbox.delivery.lane import Ticket
 from hookbox.delivery.lanes import Lanes
-from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait
+from hookbox.delivery.ledger import AGAIN, Ledger, Stopped, Wait, wait_on
 from hookbox.delivery.models import (
     Delivery,
     DeliveryId,
@@ -66,10 +66,6 @@ class Counts:
     refusals: int = 0
 
 
-def _wait(event: Event, seconds: float | None) -> object:
-    return event.wait(seconds)
-
-
 class Worker:
     """Delivers what a store holds.
 
@@ -91,7 +87,7 @@ class Worker:
         rules: WorkerRules,
         numbers: Numbers,
         chance: Callable[[], float] = random.random,
-        wait: Wait = _wait,
+        wait: Wait = wait_on,
         teller: Tells | None = None,
         websub: Callable[[Endpoint, Message], Headers] = lambda endpoint, message: (),
     ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gevent.event import Event
-
 from hookbox.clock import Clock
 from hookbox.core.limits import Bucket
 from hookbox.delivery.attempts import Sends
@@ -19,7 +17,7 @@ from hookbox.delivery.hub.subscribers import Subscribers
 from hookbox.delivery.hub.topics import Topic, may_be_subscribed, topics_at
 from hookbox.delivery.hub.values import HubRules, Outcome, Verification
 from hookbox.delivery.hub.verify import Ask, Verifier
-from hookbox.delivery.ledger import Wait
+from hookbox.delivery.ledger import Wait, wait_on
 from hookbox.delivery.models import EndpointId
 from hookbox.delivery.notices import Notice
 from hookbox.delivery.numbers import Numbers
@@ -40,10 +38,6 @@ MOST_OF_TOPIC: Final = 1000
 MOST_OF_HOST: Final = 1000
 SYNC_SECONDS: Final = 10.0
 SOON: Final = (("Retry-After", "30"),)
-
-
-def _wait(event: Event, seconds: float | None) -> object:
-    return event.wait(seconds)
 
 
 class Hub:
@@ -71,7 +65,7 @@ class Hub:
         ask: Ask,
         publish: Callable[[str, Content], object],
         followed: Callable[[str], bool] = lambda topic: False,
-        wait: Wait = _wait,
+        wait: Wait = wait_on,
     ) -> None:
         self.rota = Rota(clock, wait)
         self._records = HubRecords(store)
