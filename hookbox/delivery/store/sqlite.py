@@ -200,10 +200,12 @@ class SqliteStore(Reading):
         return unfinished + owed
 
     def _count(self, db: sqlite3.Connection) -> int:
-        if self._unfinished is None:
+        unfinished = self._unfinished  # which the hub may take away at any moment
+        if unfinished is None:
             counted = f"SELECT COUNT(*) FROM deliveries WHERE state IN {UNFINISHED}"
-            (self._unfinished,) = db.execute(counted).fetchone()
-        return self._unfinished
+            (unfinished,) = db.execute(counted).fetchone()
+            self._unfinished = unfinished
+        return int(unfinished)
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:

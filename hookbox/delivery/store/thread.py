@@ -8,6 +8,7 @@ Source: SQLite's "Write-Ahead Logging" and "PRAGMA synchronous" pages.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from _queue import SimpleQueue  # the one in `queue` may be patched
@@ -20,6 +21,8 @@ from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
 from hookbox.errors import DeliveryStoreError, QueueFull
+
+logger = logging.getLogger(__name__)
 
 GROUP_CALLS = 50
 GROUP_SECONDS = 0.005
@@ -148,7 +151,10 @@ class StoreThread:
         """In the hub: tell those who wait."""
         while self._done:
             call = self._done.popleft()
-            call.tell(call)
+            try:
+                call.tell(call)
+            except Exception:  # or those behind it would wait for ever
+                logger.exception("what the store did could not be told, by our own fault")
 
     # in the thread
 
