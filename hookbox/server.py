@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import secrets
 import signal
 from collections.abc import Callable, Mapping
@@ -14,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import gevent
 from gevent import get_hub
 from gevent.event import Event
-from gevent.pool import Group
 
-from hookbox import __version__
 from hookbox.clock import SystemClock
 from hookbox.commands.road import ClientRoad
 from hookbox.commands.site import Site
@@ -27,6 +24,7 @@ from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
+from hookbox.greenlets import Greenlets, run_later, see_deaths
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.websocket import Codecs
@@ -34,7 +32,7 @@ from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
-from hookbox.web.admission import Admission
+from hookbox.web.admission import Admission, connection_limit, files_allowed, reserve
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
 from hookbox.webhooks.gate import Gate
 from hookbox.webhooks.late import LateClient
@@ -86,38 +84,6 @@ class WarmsUp(Protocol):
 
     def warm_up(self) -> None:
         """Get ready; may take its time, and be repeated."""
-
-
-class Greenlets:
-    """Runs functions in greenlets of their own; a death by an unhandled error is logged."""
-
-    def __init__(self) -> None:
-        self._group = Group()
-
-    def spawn(self, function: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
-        """Run it as soon as the caller waits."""
-        return self.spawn_later(0, function, *args)
-
-    def spawn_later(
-        self, seconds: float, function: Callable[..., object], *args: Any
-    ) -> gevent.Greenlet[..., Any]:
-        """Run it after some seconds."""
-        greenlet = gevent.Greenlet(function, *args)
-        greenlet.link_exception(_log_death)
-        self._group.add(greenlet)
-        greenlet.start_later(seconds) if seconds else greenlet.start()
-        return greenlet
-
-    def stop(self, timeout: float) -> None:
-        """End all of them, waiting up to `timeout` seconds."""
-        self._group.kill(block=True, timeout=timeout)
-
-    def __len__(self) -> int:
-        return len(self._group)
-
-
-def _log_death(greenlet: gevent.Greenlet[..., Any]) -> None:
-    logger.error("a background task failed", exc_info=greenlet.exc_info)
 
 
 class Server:
@@ -445,54 +411,6 @@ class Server:
         self._stopped.set()
 
 
-def connection_limit(settings: Settings) -> int:
-    """How many connections may be open: as set, but no more than the open files allowed less a reserve."""
-    most = files_allowed() - reserve(files_allowed())
-    if settings.connections > most:
-        logger.warning(
-            "connections = %d, but %d is what the limit on open files allows; raise that (LimitNOFILE)",
-            settings.connections,
-            most,
-        )
-    return min(settings.connections or most, most)
-
-
-def files_allowed() -> int:
-    """How many files this process may have open."""
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 1_048_576 if soft == resource.RLIM_INFINITY else soft
-
-
-def reserve(files: int) -> int:
-    """How many of them are not for connections but for asking the application, logs and the like."""
-    return min(512, files // 4)
-
-
-def see_deaths() -> None:
-    """Log the death of any greenlet by an error that nobody handled, instead of printing it."""
-    hub = get_hub()
-    otherwise = hub.handle_error
-
-    def log(context: object, kind: Any, value: Any, trace: Any) -> None:
-        if kind is not None and issubclass(kind, Exception) and not issubclass(kind, hub.NOT_ERROR):
-            logger.error("a greenlet died: %s", type(context).__name__, exc_info=(kind, value, trace))
-        else:
-            otherwise(context, kind, value, trace)
-
-    hub.handle_error = log  # type: ignore[method-assign, assignment]
-
-
-def run_later(seconds: float, function: Callable[[], None]) -> None:
-    """Run a function in the hub's greenlet after some seconds; it must not block."""
-    timer = get_hub().loop.timer(seconds)
-
-    def fire() -> None:
-        timer.close()
-        function()
-
-    timer.start(fire, update=True)
-
-
 def _check(member: Checked, now: float) -> None:
     try:
         member.check(now)
@@ -503,6 +421,3 @@ def _check(member: Checked, now: float) -> None:
 def new_connection_id() -> ConnectionId:
     """A name for a connection that nobody can guess: 128 random bits."""
     return ConnectionId(secrets.token_hex(16))
-
-
-__all__ = ["Greenlets", "Server", "__version__"]

@@ -171,11 +171,9 @@ class StoreRoom:
 
     def _own_url(self) -> str:
         """Where the public door is, as far as it knows itself."""
-        server = self._server
-        url = server.doors[0].url if server.doors else ""
-        return (url if url.startswith("http") else "http://localhost") + server.settings.path_prefix.rstrip(
-            "/"
-        )
+        url = self._server.doors[0].url if self._server.doors else ""
+        base = url if url.startswith("http") else "http://localhost"
+        return base + self._server.settings.path_prefix.rstrip("/")
 
     def _own_addresses(self) -> frozenset[tuple[str, int]]:
         if self._addresses is None:

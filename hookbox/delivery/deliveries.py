@@ -87,7 +87,7 @@ class Deliveries:
         )
         if self.tellings is not None:
             self.tellings.wake = self.worker.wake
-        self.exits = Exits(self.store, self.worker, clock)
+        self.exits = Exits(self.store, self.worker)
         self.worker.write_rest(self.exits.owed_after)
         self.under_way: dict[str, Event] = {}
         """Idempotency keys whose requests are being answered."""

@@ -11,7 +11,6 @@ from typing import Final
 
 from gevent.event import AsyncResult
 
-from hookbox.clock import Clock
 from hookbox.core.publication import Publication
 from hookbox.core.values import JSON
 from hookbox.delivery.content import JSON_TYPE, Content
@@ -85,11 +84,10 @@ class Exits:
         worker: delivers it; knows the endpoints.
     """
 
-    def __init__(self, store: Store, worker: Worker, clock: Clock) -> None:
+    def __init__(self, store: Store, worker: Worker) -> None:
         self.wanting = Wanting()
         self._store = store
         self._worker = worker
-        self._clock = clock
         worker.tell_changes(self.wanting.change)
 
     def keeps(self, topic: str, durable: bool) -> bool:

@@ -64,8 +64,3 @@ def message_id(publication: Publication) -> str:
         return publication.message_id
     chance = blake2b(publication.seq.to_bytes(8, "big"), digest_size=10, key=_KEY).digest()
     return "msg_" + _digits(publication.time_ms << 80 | int.from_bytes(chance, "big"))
-
-
-def is_ulid(text: str) -> bool:
-    """Whether a text could be one of ours."""
-    return len(text) == LENGTH and text[0] <= "7" and all(digit in DIGITS for digit in text)

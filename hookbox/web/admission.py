@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import resource
 from collections.abc import Callable
 
 from hookbox.core.limits import Bucket
+from hookbox.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -95,3 +100,26 @@ class Admission:
     def _refusal(self, status: int, reason: str) -> Refused:
         self.refused += 1
         return Refused(status, reason)
+
+
+def connection_limit(settings: Settings) -> int:
+    """How many connections may be open: as set, but no more than the open files allowed less a reserve."""
+    most = files_allowed() - reserve(files_allowed())
+    if settings.connections > most:
+        logger.warning(
+            "connections = %d, but %d is what the limit on open files allows; raise that (LimitNOFILE)",
+            settings.connections,
+            most,
+        )
+    return min(settings.connections or most, most)
+
+
+def files_allowed() -> int:
+    """How many files this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1_048_576 if soft == resource.RLIM_INFINITY else soft
+
+
+def reserve(files: int) -> int:
+    """How many of them are not for connections but for asking the application, logs and the like."""
+    return min(512, files // 4)

@@ -37,6 +37,8 @@ TEXT: Final = "text/plain; charset=utf-8"
 SCHEDULED: Final = "202 Scheduled"
 FULL_SECONDS: Final = 30
 AGAIN_SECONDS: Final = 5
+MOST_BUCKETS: Final = 16
+"""Tokens whose dispatches are counted; there are two at a time, and others after a reload."""
 PASSED: Final = {
     "HTTP_IDEMPOTENCY_KEY": "idempotency-key",
     "HTTP_TRACEPARENT": "traceparent",
@@ -107,10 +109,6 @@ class Dispatching:
             raise BadRequest(
                 429, f"more than {rate:g} dispatches per second (dispatch_rate)", retry_after(wait)
             )
-
-
-MOST_BUCKETS: Final = 16
-"""Tokens whose dispatches are counted; there are two at a time, and others after a reload."""
 
 
 def make_dispatch(site: Site, deliveries: Callable[[], Deliveries], access: Access) -> LeanBottle:

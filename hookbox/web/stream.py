@@ -75,14 +75,13 @@ class StreamDoor:
 
     Args:
         site: asks the application.
-        streams: where consumers are kept now; None while there is no store, by whose numbers they resume.
+        streams: where consumers are kept now; raises DeliveryStoreError while there is no store, by whose
+            numbers they resume.
         access: knows the holders of tokens.
         tickets: those that may be used.
     """
 
-    def __init__(
-        self, site: Site, streams: Callable[[], Streams | None], access: Access, tickets: Tickets
-    ) -> None:
+    def __init__(self, site: Site, streams: Callable[[], Streams], access: Access, tickets: Tickets) -> None:
         self._site = site
         self._access = access
         self._streams = streams
@@ -98,9 +97,9 @@ class StreamDoor:
                 raise BadRequest(405, "Method Not Allowed", (("Allow", ", ".join(METHODS[path])),))
             if method == "OPTIONS":
                 return _send(_preflight(environ), start_response)
-            streams = self._streams()
-            if self._site.draining or streams is None:
+            if self._site.draining:
                 raise LimitReached("the server restarts")
+            streams = self._streams()
             fields = read_fields(environ)
             if path == TICKET:
                 return _send(self._issue(environ, fields), start_response)

@@ -22,8 +22,8 @@ from gevent.fileobject import FileObject
 from websockets.frames import Frame, Opcode
 
 from hookbox.clock import SystemClock
+from hookbox.greenlets import run_later
 from hookbox.protocol.websocket import Codecs, ServerProtocol
-from hookbox.server import run_later
 from hookbox.settings import Settings
 from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket

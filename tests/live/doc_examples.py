@@ -17,7 +17,6 @@ from hookbox.testing import DEADLINE
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVER = "http://127.0.0.1:8001"
-TOKEN = "your-token"
 BLOCK = re.compile(r"<!-- example: (?P<name>[^\n]+?) -->\n+```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 PROGRAMS = {"sh": ["sh", "-e"], "python": [sys.executable, "-W", "ignore"], "php": ["php"]}
 ENDINGS = {"sh": ".sh", "python": ".py", "php": ".php"}
@@ -35,11 +34,6 @@ class Page:
         self.examples = {match["name"]: (match["language"], match["text"]) for match in found}
         self.folder = folder
         self.replace = replace
-
-    @classmethod
-    def names(cls, page):
-        """The names of a page's examples."""
-        return [match["name"] for match in BLOCK.finditer((DOCS / page).read_text())]
 
     def write(self, name, **replace):
         """The path of a file with an example, ready to run."""

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hookbox.clock import ManualClock
 from hookbox.errors import LimitReached
+from hookbox.greenlets import run_later
 from hookbox.protocol.csp_variables import Variables
 from hookbox.protocol.disconnects import RESTART
 from hookbox.protocol.rtjp import EncodedFrame
-from hookbox.server import run_later
 from hookbox.settings import Settings
 from hookbox.transports.comet import CometSessions
 from hookbox.transports.outbox import Flusher

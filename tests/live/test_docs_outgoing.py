@@ -1,6 +1,5 @@
 """What the pages on outgoing webhooks say, done as it stands there."""
 
-import http.server
 import json
 import os
 import re
@@ -14,45 +13,10 @@ import pytest
 import requests
 from doc_examples import SERVER, Page
 
-from hookbox.testing import DEADLINE, HookboxProcess
+from hookbox.testing import DEADLINE, HookboxProcess, Receiver
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-
-
-class Inbox(http.server.ThreadingHTTPServer):
-    """Takes what is POSTed; a function may answer."""
-
-    daemon_threads = True
-
-    def __init__(self, answer=lambda headers, body: 200):
-        super().__init__(("127.0.0.1", 0), Taker)
-        self.answer = answer
-        self.got = []
-        self.came = threading.Condition()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server_port}/hooks"
-
-    def next(self):
-        with self.came:
-            assert self.came.wait_for(lambda: self.got, DEADLINE), "nothing came"
-            return self.got.pop(0)
-
-
-class Taker(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        status = self.server.answer(headers, body)
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-        with self.server.came:
-            self.server.got.append((status, headers, body))
-            self.server.came.notify_all()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -63,41 +27,39 @@ def hookbox():
 
 @pytest.fixture
 def inbox():
-    inbox = Inbox()
-    yield inbox
-    inbox.shutdown()
-    inbox.server_close()
+    with Receiver() as inbox:
+        yield inbox
 
 
 @pytest.fixture
 def outgoing(hookbox, inbox, tmp_path):
-    there = {"https://shop.example/hooks": inbox.url, "https://stock.example/hooks": inbox.url}
+    there = {"https://shop.example/hooks": inbox.hook, "https://stock.example/hooks": inbox.hook}
     return Page("outgoing.md", tmp_path, **{SERVER: hookbox.url, **there})
 
 
 @pytest.mark.parametrize("how", ["curl", "PHP"])
 def test_a_form_is_dispatched(outgoing, inbox, how):
     assert "202 Scheduled" in outgoing.run(f"dispatch with {how}")
-    status, _, body = inbox.next()
-    assert (status, body) == (200, b"event=signup&user=42")
+    (came,) = inbox.wait_for()
+    assert came.body == b"event=signup&user=42"
 
 
 def test_json_is_dispatched_by_Python_and_only_once(outgoing, inbox):
     first = outgoing.run("dispatch with Python").strip()
-    _, headers, body = inbox.next()
-    assert json.loads(body) == {"event": "signup", "user": 42}
-    assert (headers["webhook-id"], headers["hookbox-type"]) == (first, "user.signup")
+    (came,) = inbox.wait_for()
+    assert came.json == {"event": "signup", "user": 42}
+    assert (came.headers["webhook-id"], came.headers["hookbox-type"]) == (first, "user.signup")
     assert outgoing.run("dispatch with Python").strip() == first
     outgoing.run("dispatch with curl")  # a marker
-    assert inbox.next()[2] == b"event=signup&user=42"
+    assert [came.body for came in inbox.wait_for(2)[1:]] == [b"event=signup&user=42"]
 
 
 def test_a_batch_signs_for_who_has_a_secret(outgoing, inbox):
     answer = json.loads(outgoing.run("a batch"))
     assert len(answer["deliveries"]) == 2
-    came = [inbox.next(), inbox.next()]
-    assert {body for _, _, body in came} == {b'{"order":7}'}
-    assert sorted("webhook-signature" in headers for _, headers, _ in came) == [False, True]
+    came = inbox.wait_for(2)
+    assert {one.body for one in came} == {b'{"order":7}'}
+    assert sorted("webhook-signature" in one.headers for one in came) == [False, True]
 
 
 def test_an_endpoint_gets_what_fits_its_filter(hookbox, outgoing, inbox):
@@ -105,9 +67,9 @@ def test_an_endpoint_gets_what_fits_its_filter(hookbox, outgoing, inbox):
     try:
         assert made["secret"].startswith("whsec_")
         outgoing.run("publish on a topic")
-        _, headers, body = inbox.next()
-        assert headers["hookbox-topic"] == "orders.paid"
-        assert json.loads(body) == {"total": 100, "customer": {"name": "Jane"}}
+        (came,) = inbox.wait_for()
+        assert came.headers["hookbox-topic"] == "orders.paid"
+        assert came.json == {"total": 100, "customer": {"name": "Jane"}}
     finally:
         requests.delete(
             f"{hookbox.url}/api/v1/endpoints/{made['id']}",
@@ -128,18 +90,17 @@ def dispatch_signed(hookbox, url):
 
 def test_the_receiver_in_Python_takes_what_is_signed_and_nothing_else(hookbox, tmp_path):
     scope = {}
-    exec(compile(Page("verifying.md", tmp_path).write("verify with Python").read_text(), "verify", "exec"), scope)
-    inbox = Inbox(scope["receive"])
-    try:
-        dispatch_signed(hookbox, inbox.url)
-        status, headers, body = inbox.next()
-        assert status == 200
-        assert headers["webhook-id"] in scope["seen"]
-        assert scope["receive"](headers, body + b"x") == 401
-        assert scope["receive"](headers, body) == 200
-    finally:
-        inbox.shutdown()
-        inbox.server_close()
+    exec(
+        compile(Page("verifying.md", tmp_path).write("verify with Python").read_text(), "verify", "exec"),
+        scope,
+    )
+    with Receiver() as inbox:
+        dispatch_signed(hookbox, inbox.hook)
+        (came,) = inbox.wait_for()
+    assert scope["receive"](came.headers, came.body) == 200
+    assert came.headers["webhook-id"] in scope["seen"]
+    assert scope["receive"](came.headers, came.body + b"x") == 401
+    assert scope["receive"](came.headers, came.body) == 200
 
 
 def test_the_receiver_in_PHP_takes_what_is_signed_and_nothing_else(hookbox, tmp_path):
@@ -155,7 +116,9 @@ def test_the_receiver_in_PHP_takes_what_is_signed_and_nothing_else(hookbox, tmp_
             token = {"Authorization": f"Bearer {hookbox.TOKEN}"}
             until = time.monotonic() + DEADLINE
             while time.monotonic() < until:
-                found = requests.get(f"{hookbox.url}/api/v1/deliveries", headers=token, timeout=DEADLINE).json()
+                found = requests.get(
+                    f"{hookbox.url}/api/v1/deliveries", headers=token, timeout=DEADLINE
+                ).json()
                 newest = found["deliveries"][0]
                 if newest["state"] in ("succeeded", "dead"):
                     break

@@ -1,5 +1,6 @@
 """Messages and deliveries to put into a store."""
 
+import re
 from dataclasses import replace
 
 from hookbox.delivery.ids import ulid
@@ -49,3 +50,8 @@ def attempt(n=1, outcome="http_500", **about):
 
 def endpoint(name="ep_1", **about):
     return replace(Endpoint(EndpointId(name), "http://a.example/", ("news",), NOW), **about)
+
+
+def is_ulid(text):
+    """Whether a text is a ULID as the specification has them: base 32 of 128 bits, in capitals."""
+    return bool(re.fullmatch("[0-7][0-9A-HJKMNP-TV-Z]{25}", text))

@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from post_office import Refusing
-from store_values import NOW, endpoint
+from store_values import NOW, endpoint, is_ulid
 
-from hookbox.clock import ManualClock
 from hookbox.core.publication import Publication
 from hookbox.delivery.content import Content
 from hookbox.delivery.exits import FIRST_PAGE, Exits, MemoryOnly, Parcel
-from hookbox.delivery.ids import is_ulid
 from hookbox.delivery.match import wants
 from hookbox.delivery.models import EndpointId, Source, State, Wishes
 from hookbox.delivery.numbers import BLOCK, LEAP, Numbers
@@ -163,7 +161,7 @@ class Office:
 
 def exits(store, *ends):
     office = Office(ends)
-    return Exits(store, office, ManualClock(NOW / 1000)), office
+    return Exits(store, office), office
 
 
 def published(topic="news", seq=7, payload='{"a":1}', message_id="msg_" + "0" * 26):

@@ -771,7 +771,7 @@ def test_a_fault_of_ours_ends_a_verification_and_what_is_behind_it_goes_on(house
 
 
 def test_exits_know_a_subscription_by_its_one_topic_until_its_lease_ends(house):
-    exits = Exits(house.store, house.worker, house.clock)
+    exits = Exits(house.store, house.worker)
     for endpoint in house.worker.endpoints.values():
         exits.wanting.change(None, endpoint)
     house.subscribe(hub_topic="http://there.example/*", hub_lease_seconds="60")

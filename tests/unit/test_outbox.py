@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookbox.clock import ManualClock
+from hookbox.greenlets import run_later
 from hookbox.protocol.disconnects import OVERLOAD, SLOW_CONSUMER
 from hookbox.protocol.rtjp import EncodedFrame, frame, text_header
 from hookbox.protocol.websocket import close_frame
-from hookbox.server import run_later
 from hookbox.settings import Settings
 from hookbox.transports.outbox import LONGEST_REST, Batch, Flusher, Outbox, encode
 from hookbox.transports.socket_outbox import Owner, SocketOutbox

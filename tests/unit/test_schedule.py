@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from store_values import is_ulid
 
-from hookbox.delivery.ids import is_ulid, ulid
+from hookbox.delivery.ids import ulid
 from hookbox.delivery.schedule import DEFAULT, next_wait, read_retry_after, read_schedule, read_waits
 
 NOW = 1_732_104_000.0
