@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
 WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+DJANGO_OLDEST := 4.2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
@@ -14,8 +16,10 @@ help: ## show this
 run: $(VENV)/installed ## start the example chat and its Hookbox, and print where to find them
 	@exec $(BIN)/python examples/chat/run.py
 
-test: $(VENV)/installed-test browser ## run all tests, or some (TESTS=tests/unit), in two processes (WORKERS=0 for one)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in two processes (WORKERS=0 for one)
+	$(PYTEST) $(TESTS)
+	$(if $(TESTS),,$(PYTEST) tests/djangoapp)
+	$(if $(TESTS),,PYTHONPATH=$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)
 
 soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
@@ -81,6 +85,10 @@ $(VENV)/installed-test: setup.py | $(VENV)/bin/python
 $(VENV)/installed-lint: setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[lint]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/django-oldest: setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ 'django==$(DJANGO_OLDEST).*'
+	@touch $@
 
 $(AUTOBAHN)/ported: tests/autobahn/requirements.txt tests/autobahn/install.py tests/autobahn/port.py | $(VENV)/bin/python
 	@$(BIN)/python tests/autobahn/install.py $(AUTOBAHN) $(AUTOBAHN_PYTHON)

@@ -33,8 +33,27 @@ setup(
         "multipart>=1.2",  # reads multipart forms that are to be dispatched; by the author of bottle
     ],
     extras_require={
-        "test": ["pytest>=9", "pytest-xdist>=3", "hypothesis>=6", "playwright>=1.45", "standardwebhooks>=1"],
-        "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<3", "pytest>=9", "types-requests", "types-gevent"],
+        "django": ["django>=4.2"],  # hookbox.contrib.django; the server itself never imports it
+        "test": [
+            "pytest>=9",
+            "pytest-xdist>=3",
+            "hypothesis>=6",
+            "playwright>=1.45",
+            "standardwebhooks>=1",
+            "django>=5.2,<6",  # the newest that Hookbox supports; `make test` fetches the oldest one too
+            "pytest-django>=4.11",
+            "celery>=5.4",
+            "psycopg[binary]>=3.2",
+        ],
+        "lint": [
+            "ruff>=0.17,<0.18",
+            "mypy>=2.4,<3",
+            "pytest>=9",
+            "types-requests",
+            "types-gevent",
+            "django>=5.2,<6",
+            "django-stubs>=6,<7",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: MIT License",

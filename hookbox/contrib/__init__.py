@@ -1,0 +1,1 @@
+"""Hookbox in other people's frameworks; nothing here imports the server."""

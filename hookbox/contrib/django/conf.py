@@ -1,0 +1,68 @@
+"""The app's settings, each read at the moment it is used, so that `override_settings` works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings as django
+
+LOOPBACK: Final = "127.0.0.1"
+_ANYWHERE: Final = {"", "0.0.0.0", "::", "[::]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the project, and what it is without one."""
+
+    name: str
+    default: Any
+
+    def __call__(self) -> Any:
+        """Its value now."""
+        return getattr(django, self.name, self.default)
+
+
+interface = Setting("HOOKBOX_INTERFACE", "localhost")
+port = Setting("HOOKBOX_PORT", "8001")
+cbhost = Setting("HOOKBOX_CBHOST", "localhost")
+cbport = Setting("HOOKBOX_CBPORT", "8000")
+webhook_secret = Setting("HOOKBOX_WEBHOOK_SECRET", None)
+admin_password = Setting("HOOKBOX_ADMIN_PASSWORD", None)
+timeout = Setting("HOOKBOX_TIMEOUT", 5)
+backend = Setting("HOOKBOX_HOOK_BACKEND", "hookbox")
+outbox = Setting("HOOKBOX_OUTBOX", True)
+on_commit = Setting("HOOKBOX_ON_COMMIT", True)
+listener_signing = Setting("HOOKBOX_LISTENER_SIGNING", True)
+errback_secret = Setting("HOOKBOX_ERRBACK_SECRET", None)
+
+
+def api_token() -> str | None:
+    """The token for calls to the server: the newer setting, else the older one."""
+    newer: str | None = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
+    older: str | None = getattr(django, "HOOKBOX_REST_SECRET", None)
+    return newer or older
+
+
+def debug_view() -> bool:
+    """Whether the debug listener is served."""
+    return bool(getattr(django, "HOOKBOX_DEBUG_VIEW", django.DEBUG))
+
+
+def url() -> str:
+    """Where the server's API is, without a slash at the end."""
+    given: str | None = getattr(django, "HOOKBOX_URL", None)
+    return given.rstrip("/") if given else f"http://{host_of(interface())}:{port()}"
+
+
+def callback_url(path: str) -> str:
+    """The absolute URL of a path of this project, as the server sees it."""
+    return f"http://{host_of(cbhost())}:{cbport()}{path}"
+
+
+def host_of(address: str) -> str:
+    """The host part of a URL that reaches a listener on this address."""
+    address = str(address)
+    if address in _ANYWHERE:
+        return LOOPBACK
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address

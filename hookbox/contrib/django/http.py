@@ -1,0 +1,69 @@
+"""The one place from which the app calls the Hookbox server."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from hookbox.contrib.django import conf
+from hookbox.contrib.django.errors import HookboxError
+
+_MOST = 16 * 1024 * 1024
+"""Bytes of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered, whatever the status."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The server never redirects; whoever does is somebody else, and is not to see the token."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+
+def post(path: str, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> Answer:
+    """Post to a path of the server, with the project's token.
+
+    Blocks, for `HOOKBOX_TIMEOUT` seconds at most without hearing anything.
+
+    Raises:
+        HookboxError: no answer came; one of any status is returned.
+    """
+    token = conf.api_token()
+    given = {"Content-Type": content_type, "Accept": "application/json", **(headers or {})}
+    if token:
+        given["Authorization"] = f"Bearer {token}"
+    where = conf.url() + path
+    try:
+        request = urllib.request.Request(where, body, given)
+        with _opener.open(request, timeout=float(conf.timeout())) as answer:
+            return Answer(answer.status, answer.read(_MOST), _named(answer.headers))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read(_MOST), _named(error.headers))
+    except TimeoutError:
+        raise _silent(where) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise _silent(where) from None
+        raise HookboxError(f"Hookbox at {where} cannot be reached: {reason}; is it running?") from error
+
+
+def _silent(where: str) -> HookboxError:
+    return HookboxError(f"Hookbox at {where} did not answer within {conf.timeout()} s", timeout=True)
+
+
+def _named(headers: object) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}  # type: ignore[attr-defined]

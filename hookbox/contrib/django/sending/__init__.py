@@ -1,0 +1,1 @@
+"""The way of a webhook from a hook to its listeners."""

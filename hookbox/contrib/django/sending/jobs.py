@@ -1,0 +1,73 @@
+"""What has to be sent: values that survive in a table, a task queue or a thread."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hookbox.contrib.django.models import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A listener as it was when the hook fired; its secret is looked up when the message goes out.
+
+    Args:
+        listener: its uuid as text.
+        headers: which its configuration adds.
+    """
+
+    listener: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message for listeners of one hook.
+
+    Args:
+        id: of the message; the server takes it once however often it is handed over, and receivers see it.
+        hook: name of the hook, which goes out as `hookbox-type`.
+        body: what each listener gets, as JSON text.
+        using: alias of the database in which the listeners are.
+        timeout: seconds for one attempt.
+        retry: whether it is tried again at all, `max_retries` times at most after the first attempt.
+        topic: channel on which it is published too; empty for none.
+    """
+
+    id: str
+    hook: str
+    body: str
+    targets: tuple[Target, ...] = ()
+    using: str = "default"
+    timeout: float = 4
+    retry: bool = False
+    max_retries: int = 3
+    topic: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As an object of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Job:
+        """Back from `to_json`."""
+        return cls(**{**value, "targets": tuple(Target(**target) for target in value["targets"])})
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of a message for one listener.
+
+    Args:
+        status: "accepted" (the server has it on disk), "queued" (it will be handed over after the commit, or
+            by another process), "delivered" (the listener has answered 2xx) or "failed".
+        error: why it failed, else None.
+    """
+
+    listener: Listener
+    status: str
+    message_id: str
+    error: Exception | None = None
