@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import gevent
+from gevent.lock import RLock
 
 from hookbox.commands.channels import is_still_so
 from hookbox.delivery.deliveries import Deliveries, addresses_of
@@ -40,6 +41,7 @@ class StoreRoom:
         self._streams: Streams | None = None
         self._deliveries: Deliveries | None = None
         self._hub: Hub | None = None
+        self._hub_begins = RLock()
         self._addresses: frozenset[tuple[str, int]] | None = None
 
     def open(self) -> None:
@@ -153,21 +155,28 @@ class StoreRoom:
         return 0 if self._streams is None else len(self._streams)
 
     def hub(self) -> Hub:
-        """The hub that works now. Blocks at the first call.
+        """The hub that works now. Blocks until it has begun.
 
         Raises:
             DeliveryStoreError: none does, as the server has not begun.
         """
-        if self._hub is None:
-            from hookbox.commands.hub import make_hub
+        with self._hub_begins:  # it takes up what is left over, once
+            if self._hub is None:
+                self._begin_hub()
+            if self._hub is None:
+                raise DeliveryStoreError("the store was closed meanwhile")
+            return self._hub
 
-            made = self._hub = make_hub(self._server.site, self.deliveries())
-            try:
-                made.start()
-            except DeliveryStoreError:
+    def _begin_hub(self) -> None:
+        from hookbox.commands.hub import make_hub
+
+        made = self._hub = make_hub(self._server.site, self.deliveries())
+        try:
+            made.start()
+        except DeliveryStoreError:
+            if self._hub is made:
                 self._hub = None
-                raise
-        return self._hub
+            raise
 
     def _own_url(self) -> str:
         """Where the public door is, as far as it knows itself."""

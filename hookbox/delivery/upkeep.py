@@ -89,6 +89,7 @@ class Upkeep:
             logger.exception("looking after the store failed by our own fault, it is tried again")
 
     def _look(self) -> None:
+        self._store.repeat()
         if self._store.fault:
             self._look_whether_it_works()
         now = self._clock.monotonic()

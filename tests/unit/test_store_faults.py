@@ -171,6 +171,22 @@ def test_F20_that_it_works_again_is_found_out_without_anybody_writing(tmp_path, 
         office.close()
 
 
+def test_that_more_was_published_than_is_kept_is_noted_as_soon_as_it_can_be(store, path):
+    """Or a client would be told, after a crash, that it has everything."""
+    store.accept(Entry(message(1, topic="news", epoch="e", whole=True), ()))
+    holder = other_process(path, "db.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()")
+    assert read_line(holder) == "held\n"
+    store.broken("news", "e")
+    with pytest.raises(CannotWrite):
+        store.probe()
+    holder.communicate("")
+    (end,) = store.ends(10)
+    assert end.whole, "it could not be written"
+    store.repeat()
+    (end,) = store.ends(10)
+    assert not end.whole
+
+
 # F21
 
 

@@ -285,6 +285,9 @@ class Store(Protocol):
     def broken(self, topic: str, epoch: str) -> None:
         """Note, without waiting for it, that more was published in an epoch than is kept."""
 
+    def repeat(self) -> None:
+        """Try again, without waiting for it, what was to be noted and could not be."""
+
     def newest(self, topic: str, limit: int, before_seq: int | None = None) -> list[Message]:
         """The last messages below a number, newest first; of all topics if `topic` is empty."""
 

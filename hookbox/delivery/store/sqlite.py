@@ -95,6 +95,7 @@ class SqliteStore(Reading):
         """May be replaced; how commits are synced is settled when the file is opened."""
         self._unfinished: int | None = None
         self._full = ""
+        self._unnoted: set[tuple[str, str]] = set()
         self._room = Room()
         self._lock = lock(path) if path != ":memory:" else None
         try:
@@ -122,8 +123,11 @@ class SqliteStore(Reading):
 
     def close(self) -> None:
         """Finish what was called, and close the file."""
-        self._thread.close(CLEAN)
-        self._unlock()
+        self.repeat()
+        try:
+            self._thread.close(CLEAN)
+        finally:
+            self._unlock()
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -321,10 +325,27 @@ class SqliteStore(Reading):
         return self._thread.call(work)
 
     def broken(self, topic: str, epoch: str) -> None:
-        """Note, without waiting for it, that more was published in an epoch than is kept."""
+        """Note, without waiting for it, that more was published in an epoch than is kept.
+
+        Until it is on disk a crash would hide the hole; what could not be written is tried by `repeat`.
+        """
+        self._unnoted.add((topic, epoch))
+        self._note_broken(topic, epoch)
+
+    def repeat(self) -> None:
+        """Try again, without waiting for it, what was to be noted and could not be."""
+        for topic, epoch in tuple(self._unnoted):
+            self._note_broken(topic, epoch)
+
+    def _note_broken(self, topic: str, epoch: str) -> None:
         statement = "UPDATE messages SET whole = 0 WHERE topic = ? AND epoch = ? AND whole"
+
+        def done(error: BaseException | None) -> None:
+            if error is None:
+                self._unnoted.discard((topic, epoch))
+
         with suppress(DeliveryStoreError):  # it is closed, and so is everything
-            self._thread.post(lambda db: db.execute(statement, (topic, epoch)), lambda error: None)
+            self._thread.post(lambda db: db.execute(statement, (topic, epoch)), done)
 
     # endpoints
 

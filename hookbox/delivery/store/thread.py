@@ -143,9 +143,11 @@ class StoreThread:
         self._closed = True
         self._queue.put(last)
         self._queue.put(None)
-        last.outcome.get()
-        self._bell.stop()
-        self._bell.close()
+        try:
+            last.outcome.get()
+        finally:
+            self._bell.stop()
+            self._bell.close()
 
     def _hand_over(self) -> None:
         """In the hub: tell those who wait."""
