@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 
 LOOPBACK: Final = "127.0.0.1"
 _ANYWHERE: Final = {"", "0.0.0.0", "::", "[::]"}
@@ -27,6 +30,7 @@ interface = Setting("HOOKBOX_INTERFACE", "localhost")
 port = Setting("HOOKBOX_PORT", "8001")
 cbhost = Setting("HOOKBOX_CBHOST", "localhost")
 cbport = Setting("HOOKBOX_CBPORT", "8000")
+cbhttps = Setting("HOOKBOX_CBHTTPS", False)
 webhook_secret = Setting("HOOKBOX_WEBHOOK_SECRET", None)
 admin_password = Setting("HOOKBOX_ADMIN_PASSWORD", None)
 timeout = Setting("HOOKBOX_TIMEOUT", 5)
@@ -55,9 +59,41 @@ def url() -> str:
     return given.rstrip("/") if given else f"http://{host_of(interface())}:{port()}"
 
 
+def public_url(request: HttpRequest | None = None) -> str:
+    """Where browsers find the server, without a slash at the end.
+
+    Args:
+        request: of the page, whose scheme and host count where `HOOKBOX_PUBLIC_URL` is not set.
+    """
+    given: str | None = getattr(django, "HOOKBOX_PUBLIC_URL", None)
+    if given:
+        return given.rstrip("/")
+    if request is None:
+        return url()
+    host = urlsplit(f"//{request.get_host()}").hostname or LOOPBACK
+    return f"{request.scheme}://{host_of(host)}:{port()}"
+
+
+def topic_url(name: str) -> str:
+    """The URL of a topic; the same for every page, as the server knows only one."""
+    return f"{public_url()}/topic/{quote(name, safe='')}"
+
+
+def cbpath() -> str:
+    """The path below which the webhook views are, without a slash at the end unless it is the whole path."""
+    given: str | None = getattr(django, "HOOKBOX_CBPATH", None)
+    if given:
+        return given
+    try:
+        return reverse("hookbox_connect").removesuffix("/connect") or "/"
+    except NoReverseMatch:
+        return "/hookbox"
+
+
 def callback_url(path: str) -> str:
     """The absolute URL of a path of this project, as the server sees it."""
-    return f"http://{host_of(cbhost())}:{cbport()}{path}"
+    scheme = "https" if cbhttps() else "http"
+    return f"{scheme}://{host_of(cbhost())}:{cbport()}{path}"
 
 
 def host_of(address: str) -> str:
