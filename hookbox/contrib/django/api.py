@@ -52,7 +52,7 @@ def dispatch(batch: dict[str, Any], using: str | None, on_commit: bool | None) -
 
 
 def now_or_later(work: Callable[[], T], name: str, using: str | None, on_commit: bool | None) -> T | None:
-    """Do it now, or after the commit, when nothing that goes wrong may harm the request or other callbacks."""
+    """Do it now, or after the commit, when what goes wrong may not harm the request or other callbacks."""
     if not on_commit:
         return work()
 

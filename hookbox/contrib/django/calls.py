@@ -1,10 +1,10 @@
 """What the project can tell Hookbox to do.
 
-All functions block until the server has answered, for `HOOKBOX_TIMEOUT` seconds at most, return the object it
-answers with, and raise `HookboxError` when it does not do what it was told. With `on_commit=True` they return
-None at once; the call is made when the transaction of the database `using` is committed, and not at all when it
-is rolled back; what then goes wrong is logged. Names that no channel or user can have are a ValueError, before
-anything is sent. Each function has an async twin, with `a` before its name.
+All functions block until the server has answered, for `HOOKBOX_TIMEOUT` seconds at most, return the object
+it answers with, and raise `HookboxError` when it does not do what it was told. With `on_commit=True` they
+return None at once; the call is made when the transaction of the database `using` is committed, and not at
+all when it is rolled back; what then goes wrong is logged. Names that no channel or user can have are a
+ValueError, before anything is sent. Each function has an async twin, with `a` before its name.
 """
 
 from __future__ import annotations
