@@ -39,7 +39,7 @@ def ask(operation, **form):
 
 
 class HookboxHandler:
-    def create(self, user, channel):
+    def create(self, user, channel):  # noqa: RET503
         if channel.startswith('/good/'):
             return {
               'history_size': 1,
@@ -225,7 +225,7 @@ def say(*results):
 
 
 def test_all_are_asked_in_the_order_of_registration():
-    answer, asked = say(None, {"a": 1}, "no", False, None, {"b": 1})
+    _, asked = say(None, {"a": 1}, "no", False, None, {"b": 1})
     assert asked == [0, 1, 2, 3, 4, 5]
 
 

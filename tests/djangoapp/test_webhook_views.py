@@ -4,12 +4,13 @@ import datetime
 import json
 import logging
 import re
+import threading
 
 import django
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils.translation import gettext_lazy
@@ -239,7 +240,9 @@ def test_what_raising_means(error, msg, shown, debug, settings, no_transactions,
         assert len(traces) == (0 if shown else 1)
 
 
-@pytest.mark.parametrize("result", [False, "no", {"name": "x"}, [False, {}], object(), Deny("no"), ValueError("no")])
+@pytest.mark.parametrize(
+    "result", [False, "no", {"name": "x"}, [False, {}], object(), Deny("no"), ValueError("no")]
+)
 def test_nothing_denies_a_disconnect(result, no_transactions):
     told = []
 
@@ -446,7 +449,6 @@ def test_without_callbacks_no_database_is_touched():
 
 
 def test_a_project_without_databases_has_callbacks_too(monkeypatch):
-    from django.db import connections
 
     dummy = {"ENGINE": "django.db.backends.dummy"}
     monkeypatch.setitem(connections.settings, "default", connections.settings["default"] | dummy)
@@ -466,3 +468,30 @@ def test_a_database_that_is_down_is_a_no(monkeypatch, caplog):
 def test_answers_are_json_for_everybody():
     answer = Client().post("/hookbox/publish", FORMS["publish"])
     assert json.loads(answer.content) == [True, {}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_that_share_a_connection_are_not_in_each_others_transactions():
+    """As with live_server on SQLite in memory: what one request commits would be another's savepoint."""
+    connection = connections["default"]
+    both, answers = threading.Barrier(2, timeout=10), []
+
+    @whcallback("publish")
+    def callback(*args):
+        Person.objects.exists()
+        both.wait()
+
+    def request():
+        connections["default"] = connection
+        answers.append(ask("publish"))
+
+    connection.inc_thread_sharing()
+    try:
+        threads = [threading.Thread(target=request) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        connection.dec_thread_sharing()
+    assert answers == [[True, {}]] * 2

@@ -34,8 +34,8 @@ def call(method: str, fields: dict[str, str], using: str | None, on_commit: bool
     Raises:
         HookboxError: it failed, or was refused.
     """
-    body = urlencode(fields)
-    return now_or_later(lambda: _call(method, body), method, using, on_commit)
+    given = [(name, value.encode()) for name, value in fields.items()]  # which refuses what UTF-8 cannot say
+    return now_or_later(lambda: _call(method, given), method, using, on_commit)
 
 
 def dispatch(batch: dict[str, Any], using: str | None, on_commit: bool | None) -> Any:
@@ -102,10 +102,10 @@ def user_name(user: object) -> str:
     return name
 
 
-def _call(method: str, body: str) -> dict[str, Any]:
+def _call(method: str, fields: list[tuple[str, bytes]]) -> dict[str, Any]:
     if token := conf.api_token():
-        body += "&" + urlencode({"security_token": token})  # for a Hookbox 0.3, which looks nowhere else
-    answer = http.post(f"/web/{method}", body.encode("ascii"), FORM)
+        fields = [*fields, ("security_token", token.encode(errors="replace"))]  # for a Hookbox 0.3, which looks nowhere else
+    answer = http.post(f"/web/{method}", urlencode(fields).encode("ascii"), FORM)
     match _json_of(answer):
         case [True, dict(result)] if answer.status == 200:
             return result

@@ -15,7 +15,8 @@ def savepoint() -> Iterator[None]:
     """Undo what was written inside when it ends with an exception.
 
     In each database with a transaction under way (`ATOMIC_REQUESTS`) this is a savepoint, and in the default
-    one otherwise a transaction. A project without databases gets neither.
+    one otherwise a transaction. A project without databases gets neither, and neither does a connection that
+    threads share, as those of live tests on SQLite in memory: there it could belong to another request.
     """
     with ExitStack() as stack:
         for alias in _taking_part():
@@ -28,4 +29,4 @@ def _taking_part() -> list[str]:
     aliases = {connection.alias for connection in opened if connection.in_atomic_block}
     if connections.settings[DEFAULT_DB_ALIAS]["ENGINE"] != _NONE:
         aliases.add(DEFAULT_DB_ALIAS)
-    return sorted(aliases)
+    return sorted(alias for alias in aliases if not connections[alias].allow_thread_sharing)
