@@ -104,7 +104,8 @@ def user_name(user: object) -> str:
 
 def _call(method: str, fields: list[tuple[str, bytes]]) -> dict[str, Any]:
     if token := conf.api_token():
-        fields = [*fields, ("security_token", token.encode(errors="replace"))]  # for a Hookbox 0.3, which looks nowhere else
+        # also here, for a Hookbox 0.3, which looks nowhere else
+        fields = [*fields, ("security_token", token.encode(errors="replace"))]
     answer = http.post(f"/web/{method}", urlencode(fields).encode("ascii"), FORM)
     match _json_of(answer):
         case [True, dict(result)] if answer.status == 200:
