@@ -91,7 +91,7 @@ def test_publications_reach_subscribers(server):
 
 def test_users_are_subscribed_told_and_sent_away(server):
     ann, _ = connected(server, "ann")
-    bob, _ = connected(server, "bob")
+    connected(server, "bob")
     hookbox.create("room")
     user = User.objects.get(username="ann")
     hookbox.subscribe("room", user)
