@@ -40,7 +40,7 @@ def ask(operation, **form):
 
 class HookboxHandler:
     def create(self, user, channel):  # noqa: RET503
-        if channel.startswith('/good/'):
+        if channel.startswith("/good/"):
             return {
               'history_size': 1,
               'reflective':   False,
@@ -184,7 +184,9 @@ def test_a_decorated_function_stays_what_it_was(operations):
     assert function("x", None) == "x!"
     for operation in OPERATIONS:
         called = operation in (operations or OPERATIONS) and operation != "disconnect"
-        expected = f"{operation}!" if called else "unrecognized channel: lobby" if operation == "create" else None
+        expected = (
+            f"{operation}!" if called else "unrecognized channel: lobby" if operation == "create" else None
+        )
         assert ask(operation)[1].get("error") == expected
 
 

@@ -218,7 +218,9 @@ def test_a_token_that_no_header_can_carry_is_not_shown(token, standin, settings)
 # what is not sent
 
 
-@pytest.mark.parametrize("channel", ["", "$private", "a\nb", "a\0", "\u200b", "\ud800", "x" * 201, None.__class__])
+@pytest.mark.parametrize(
+    "channel", ["", "$private", "a\nb", "a\0", "\u200b", "\ud800", "x" * 201, None.__class__]
+)
 def test_a_name_that_no_channel_can_have_is_refused_before_anything_is_sent(channel, standin):
     if channel is None.__class__:
         channel = type("Channel", (), {"__str__": lambda self: "$private"})()
@@ -266,7 +268,10 @@ def test_a_name_that_no_user_can_have_is_refused(user, standin):
 
 @pytest.mark.parametrize("payload", [object(), {1, 2}, float("nan"), "\ud800"], ids=repr)
 def test_what_json_cannot_say_is_refused(payload, standin):
-    for call in (lambda: hookbox.publish("lobby", payload), lambda: hookbox.dispatch(topic="t", data=payload)):
+    for call in (
+        lambda: hookbox.publish("lobby", payload),
+        lambda: hookbox.dispatch(topic="t", data=payload),
+    ):
         with pytest.raises((TypeError, ValueError)):
             call()
     assert not standin.got

@@ -79,7 +79,10 @@ def test_publications_reach_subscribers(server):
     ann, name = connected(server, "ann")
     assert name == "ann"
     ann.subscribe("open")
-    assert hookbox.publish("open", {"text": "ä\u2028"}, originator=User(username="bob"), id="once")["offset"] == 1
+    assert (
+        hookbox.publish("open", {"text": "ä\u2028"}, originator=User(username="bob"), id="once")["offset"]
+        == 1
+    )
     assert hookbox.publish("open", "again", id="once")["offset"] == 1
     hookbox.publish_multi(["open"], "second")
     first, second = ann.next_publication(), ann.next_publication()
@@ -156,10 +159,20 @@ def test_a_wrong_secret_lets_nobody_in(server, settings):
 def test_a_dispatch_arrives(server):
     with Receiver() as receiver:
         sent = hookbox.dispatch(
-            receiver.hook, data={"order": 7}, headers={"X-Shop": "here"}, id="order-7", retry="none", tag="shop"
+            receiver.hook,
+            data={"order": 7},
+            headers={"X-Shop": "here"},
+            id="order-7",
+            retry="none",
+            tag="shop",
         )
         again = hookbox.dispatch(
-            receiver.hook, data={"order": 7}, headers={"X-Shop": "here"}, id="order-7", retry="none", tag="shop"
+            receiver.hook,
+            data={"order": 7},
+            headers={"X-Shop": "here"},
+            id="order-7",
+            retry="none",
+            tag="shop",
         )
         (got,) = receiver.wait_for(1)
         assert again == sent == got.headers["webhook-id"]

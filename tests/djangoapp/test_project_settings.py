@@ -81,7 +81,16 @@ def good(settings):
 
 @pytest.mark.parametrize(
     ("newer", "older", "wrong"),
-    [("a", None, False), (None, "a", False), ("a", "a", False), ("", "a", False), ("a", "b", True)],
+    [
+        ("a", None, False),
+        (None, "a", False),
+        ("a", "a", False),
+        ("", "a", False),
+        (["a", "b"], None, False),
+        ([], "a", False),
+        ("a", "b", True),
+        (["a", "b"], "b", True),
+    ],
 )
 def test_two_names_of_the_token_have_to_agree(newer, older, wrong, good):
     good.HOOKBOX_API_SECURITY_TOKEN, good.HOOKBOX_REST_SECRET = newer, older
@@ -90,7 +99,9 @@ def test_two_names_of_the_token_have_to_agree(newer, older, wrong, good):
         assert conf.api_token() == "a"
 
 
-@pytest.mark.parametrize(("secret", "debug", "warned"), [(None, False, True), ("", False, True), (None, True, False)])
+@pytest.mark.parametrize(
+    ("secret", "debug", "warned"), [(None, False, True), ("", False, True), (None, True, False)]
+)
 def test_a_project_needs_a_secret(secret, debug, warned, good):
     good.HOOKBOX_WEBHOOK_SECRET, good.DEBUG = secret, debug
     assert ("hookbox.W001" in ids()) is warned

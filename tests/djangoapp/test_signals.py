@@ -187,7 +187,9 @@ def test_an_async_receiver_is_awaited(name, receive):
     receive(name, receiver)
     answer = ask(name)
     assert heard == [f"/hookbox/{name}"]
-    assert answer == ([True, {}] if name == "disconnect" else [False, {"msg": "async no", "error": "async no"}])
+    assert answer == (
+        [True, {}] if name == "disconnect" else [False, {"msg": "async no", "error": "async no"}]
+    )
 
 
 @pytest.mark.skipif(django.VERSION >= (5, 0), reason="receivers of signals may be async")

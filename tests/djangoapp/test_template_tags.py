@@ -64,8 +64,14 @@ class Nonce:
         ("", '<script src="https://rt.example/hookbox/static/hookbox.js" defer></script>'),
         ("min=False", '<script src="https://rt.example/hookbox/static/hookbox.js" defer></script>'),
         ("min=True", '<script src="https://rt.example/hookbox/static/hookbox.min.js" defer></script>'),
-        ("module=True", '<script type="module" src="https://rt.example/hookbox/static/hookbox.mjs"></script>'),
-        ("nonce='abc'", '<script src="https://rt.example/hookbox/static/hookbox.js" defer nonce="abc"></script>'),
+        (
+            "module=True",
+            '<script type="module" src="https://rt.example/hookbox/static/hookbox.mjs"></script>',
+        ),
+        (
+            "nonce='abc'",
+            '<script src="https://rt.example/hookbox/static/hookbox.js" defer nonce="abc"></script>',
+        ),
         ("nonce=''", '<script src="https://rt.example/hookbox/static/hookbox.js" defer></script>'),
     ],
 )
@@ -73,7 +79,10 @@ def test_the_client_is_one_script(arguments, html):
     assert render("{% hookbox_js " + arguments + " %}") == html
 
 
-@pytest.mark.parametrize("tag", ["hookbox_js", "hookbox_js module=True", "hookbox_connect 'conn'", "hookbox_connect 'conn' module=True"])
+@pytest.mark.parametrize(
+    "tag",
+    ["hookbox_js", "hookbox_js module=True", "hookbox_connect 'conn'", "hookbox_connect 'conn' module=True"],
+)
 @pytest.mark.parametrize("nonce", ["n0nce", Nonce()])
 def test_the_nonce_is_that_of_the_request(tag, nonce):
     request = request_for()
@@ -126,7 +135,9 @@ def test_the_url_is_escaped(settings):
 
 
 def arguments_of(script):
-    found = re.search(r'window\["conn"\] = hookbox\.connect\((.*)\);$', script.strip().removesuffix(" });"), re.M)
+    found = re.search(
+        r'window\["conn"\] = hookbox\.connect\((.*)\);$', script.strip().removesuffix(" });"), re.M
+    )
     return json.loads(f"[{found[1]}]")
 
 
@@ -135,7 +146,9 @@ def arguments_of(script):
     "payload", [None, HOSTILE, {HOSTILE: [HOSTILE]}, {"at": datetime.date(2026, 5, 4)}, 7, [], "ä"]
 )
 def test_connecting_passes_the_payload_whatever_it_holds(payload, module):
-    html = render("{% hookbox_connect 'conn' payload=payload module=module %}", payload=payload, module=module)
+    html = render(
+        "{% hookbox_connect 'conn' payload=payload module=module %}", payload=payload, module=module
+    )
     page = Page(html)
     ((tag, attributes),) = page.elements
     (script,) = page.scripts
@@ -163,7 +176,8 @@ def test_a_name_that_a_variable_can_have(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1a", "a b", "a-b", "a.b", "a\n", "ä", "a\u0661", "a;alert(1)", '"]', HOSTILE, None, 7, ["a"]]
+    "name",
+    ["", "1a", "a b", "a-b", "a.b", "a\n", "ä", "a\u0661", "a;alert(1)", '"]', HOSTILE, None, 7, ["a"]],
 )
 def test_a_name_that_no_variable_can_have(name):
     with pytest.raises(TemplateSyntaxError, match="is not the name of a variable"):

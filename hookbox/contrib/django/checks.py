@@ -30,9 +30,8 @@ def register() -> None:
 
 def check_tokens(**_: Any) -> Messages:
     """E001: two names of one setting say different things."""
-    newer = getattr(settings, "HOOKBOX_API_SECURITY_TOKEN", None)
     older = getattr(settings, "HOOKBOX_REST_SECRET", None)
-    if not (newer and older) or newer == older:
+    if not older or conf.api_token() == older:
         return []
     return [
         checks.Error(

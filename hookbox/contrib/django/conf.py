@@ -30,7 +30,6 @@ interface = Setting("HOOKBOX_INTERFACE", "localhost")
 port = Setting("HOOKBOX_PORT", "8001")
 cbhost = Setting("HOOKBOX_CBHOST", "localhost")
 cbport = Setting("HOOKBOX_CBPORT", "8000")
-cbhttps = Setting("HOOKBOX_CBHTTPS", False)
 webhook_secret = Setting("HOOKBOX_WEBHOOK_SECRET", None)
 admin_password = Setting("HOOKBOX_ADMIN_PASSWORD", None)
 timeout = Setting("HOOKBOX_TIMEOUT", 5)
@@ -42,10 +41,17 @@ errback_secret = Setting("HOOKBOX_ERRBACK_SECRET", None)
 
 
 def api_token() -> str | None:
-    """The token for calls to the server: the newer setting, else the older one."""
-    newer: str | None = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
+    """The token for calls to the server: the newer setting, else the older one; the first of several."""
+    newer = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
     older: str | None = getattr(django, "HOOKBOX_REST_SECRET", None)
+    if isinstance(newer, list | tuple):  # while one takes the place of another, the server accepts both
+        newer = newer[0] if newer else None
     return newer or older
+
+
+def cbhttps() -> bool:
+    """Whether the server asks over https; a setting of the server's own."""
+    return bool(getattr(django, "HOOKBOX_CBHTTPS", False))
 
 
 def debug_view() -> bool:
