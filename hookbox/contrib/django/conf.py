@@ -49,11 +49,6 @@ def api_token() -> str | None:
     return newer or older
 
 
-def cbhttps() -> bool:
-    """Whether the server asks over https; a setting of the server's own."""
-    return bool(getattr(django, "HOOKBOX_CBHTTPS", False))
-
-
 def debug_view() -> bool:
     """Whether the debug listener is served."""
     return bool(getattr(django, "HOOKBOX_DEBUG_VIEW", django.DEBUG))
@@ -94,6 +89,11 @@ def cbpath() -> str:
         return reverse("hookbox_connect").removesuffix("/connect") or "/"
     except NoReverseMatch:
         return "/hookbox"
+
+
+def cbhttps() -> bool:
+    """Whether the server asks over https; a setting of the server's own."""
+    return bool(getattr(django, "HOOKBOX_CBHTTPS", False))
 
 
 def callback_url(path: str) -> str:
