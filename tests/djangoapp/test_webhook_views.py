@@ -495,3 +495,20 @@ def test_threads_that_share_a_connection_are_not_in_each_others_transactions():
     finally:
         connection.dec_thread_sharing()
     assert answers == [[True, {}]] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_breaks_the_transaction_leaves_the_others_theirs():
+    """PostgreSQL refuses everything after an error, until a savepoint is gone back to."""
+
+    def careless(sender, **kwargs):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT * FROM there_is_no_such_table")
+
+    signals.unsubscribe.connect(careless)
+    writes_and(None)
+    try:
+        assert ask("unsubscribe") == [True, {}]
+    finally:
+        signals.unsubscribe.disconnect(careless)
+    assert Person.objects.count() == 1
