@@ -108,7 +108,6 @@ def test_users_are_subscribed_told_and_sent_away(server):
     assert hookbox.disconnect(user) == {"connections": 1}
     assert ann.wait_closed()[0] >= 4000
     assert refused(lambda: hookbox.user_info(user)).result["code"] == "not_found"
-    hookbox.destroy("room")
 
 
 def test_who_is_not_logged_in_is_somebody_all_the_same(server):
