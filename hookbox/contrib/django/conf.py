@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 
 LOOPBACK: Final = "127.0.0.1"
 _ANYWHERE: Final = {"", "0.0.0.0", "::", "[::]"}
@@ -38,9 +41,11 @@ errback_secret = Setting("HOOKBOX_ERRBACK_SECRET", None)
 
 
 def api_token() -> str | None:
-    """The token for calls to the server: the newer setting, else the older one."""
-    newer: str | None = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
+    """The token for calls to the server: the newer setting, else the older one; the first of several."""
+    newer = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
     older: str | None = getattr(django, "HOOKBOX_REST_SECRET", None)
+    if isinstance(newer, list | tuple):  # while one takes the place of another, the server accepts both
+        newer = newer[0] if newer else None
     return newer or older
 
 
@@ -55,9 +60,46 @@ def url() -> str:
     return given.rstrip("/") if given else f"http://{host_of(interface())}:{port()}"
 
 
+def public_url(request: HttpRequest | None = None) -> str:
+    """Where browsers find the server, without a slash at the end.
+
+    Args:
+        request: of the page, whose scheme and host count where `HOOKBOX_PUBLIC_URL` is not set.
+    """
+    given: str | None = getattr(django, "HOOKBOX_PUBLIC_URL", None)
+    if given:
+        return given.rstrip("/")
+    if request is None:
+        return url()
+    host = urlsplit(f"//{request.get_host()}").hostname or LOOPBACK
+    return f"{request.scheme}://{host_of(host)}:{port()}"
+
+
+def topic_url(name: str) -> str:
+    """The URL of a topic; the same for every page, as the server knows only one."""
+    return f"{public_url()}/topic/{quote(name, safe='')}"
+
+
+def cbpath() -> str:
+    """The path below which the webhook views are, without a slash at the end unless it is the whole path."""
+    given: str | None = getattr(django, "HOOKBOX_CBPATH", None)
+    if given:
+        return given
+    try:
+        return reverse("hookbox_connect").removesuffix("/connect") or "/"
+    except NoReverseMatch:
+        return "/hookbox"
+
+
+def cbhttps() -> bool:
+    """Whether the server asks over https; a setting of the server's own."""
+    return bool(getattr(django, "HOOKBOX_CBHTTPS", False))
+
+
 def callback_url(path: str) -> str:
     """The absolute URL of a path of this project, as the server sees it."""
-    return f"http://{host_of(cbhost())}:{cbport()}{path}"
+    scheme = "https" if cbhttps() else "http"
+    return f"{scheme}://{host_of(cbhost())}:{cbport()}{path}"
 
 
 def host_of(address: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.errors import HookboxError
@@ -38,11 +39,13 @@ def post(path: str, body: bytes, content_type: str, headers: dict[str, str] | No
     Blocks, for `HOOKBOX_TIMEOUT` seconds at most without hearing anything.
 
     Raises:
-        HookboxError: no answer came; one of any status is returned.
+        HookboxError: no answer came, or the token cannot be sent; an answer of any status is returned.
     """
     token = conf.api_token()
     given = {"Content-Type": content_type, "Accept": "application/json", **(headers or {})}
     if token:
+        if not (token.isascii() and token.isprintable()):  # the standard library's complaint would show it
+            raise HookboxError("HOOKBOX_API_SECURITY_TOKEN has characters that no header can carry")
         given["Authorization"] = f"Bearer {token}"
     where = conf.url() + path
     try:
@@ -54,7 +57,7 @@ def post(path: str, body: bytes, content_type: str, headers: dict[str, str] | No
             return Answer(error.code, error.read(_MOST), _named(error.headers))
     except TimeoutError:
         raise _silent(where) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise _silent(where) from None
