@@ -67,7 +67,7 @@ def test_each_view_is_there_with_and_without_a_slash(action):
         answer = Client(enforce_csrf_checks=True).post(there, FORMS[action])
         allowed, _ = answer.json()
         assert answer.status_code == 200
-        assert allowed is (action != "create_channel")
+        assert allowed is (action not in ("create_channel", "hub_subscribe"))
 
 
 @pytest.mark.parametrize("action", [*FORMS, "single"])
@@ -128,7 +128,7 @@ def test_the_right_secret_opens(action, secret, settings):
     settings.HOOKBOX_WEBHOOK_SECRET = secret
     form = FORMS.get(action, FORMS["publish"] | {"action": "publish"}) | {"secret": secret}
     allowed, _ = Client().post(reverse(f"hookbox_{action}"), form).json()
-    assert allowed is (action != "create_channel")
+    assert allowed is (action not in ("create_channel", "hub_subscribe"))
 
 
 @pytest.mark.parametrize("given", [None, "", "kept secre", "kept secret ", "KEPT SECRET", "ü"])
@@ -211,6 +211,15 @@ def test_a_channel_is_created_only_when_somebody_says_so(result, no_transactions
         assert answer == [False, {"msg": text, "error": text}]
     else:
         assert answer == [True, result if isinstance(result, dict) else {}]
+
+
+def test_a_server_may_subscribe_to_a_channel_only_when_somebody_says_so(no_transactions):
+    """Other than a user, it was never asked who it is."""
+    allowed, options = ask("hub_subscribe")
+    assert not allowed
+    assert options["error"] == "denied"
+    returning(True, "hub_subscribe")
+    assert ask("hub_subscribe") == [True, {}]
 
 
 @pytest.mark.parametrize("debug", [True, False])

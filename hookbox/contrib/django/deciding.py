@@ -19,6 +19,7 @@ from hookbox.contrib.django.operations import (
     CONNECT,
     CREATE,
     DISCONNECT,
+    HUB_SUBSCRIBE,
     Operation,
     Question,
     Say,
@@ -105,6 +106,8 @@ def _with_defaults(question: Question, verdict: Verdict | None) -> Verdict:
     operation = question.operation
     if operation is CREATE and verdict is None:
         return refusal(f"unrecognized channel: {question.about}")
+    if operation is HUB_SUBSCRIBE and verdict is None:  # or any server would read what only some users may
+        return refusal(f"no hub_subscribe callback lets anybody subscribe to {question.about}", "denied")
     verdict = verdict or Verdict(True)
     if operation is CONNECT and verdict.allowed:
         return Verdict(True, {"name": _name_for(question.user), **verdict.options})
