@@ -117,7 +117,8 @@ def _fits(wanted: JSON, payload: JSONObject, key: str, matchers: Matchers) -> bo
     name = matcher_name(wanted)
     if name is None:
         return matches(wanted, found, matchers)
-    return matchers[name](wanted[name], found)
+    test = matchers.get(name)
+    return test is not None and test(wanted[name], found)
 
 
 def matcher_name(value: Mapping[str, Any]) -> str | None:

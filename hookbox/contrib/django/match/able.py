@@ -74,6 +74,9 @@ class Any(Matcher):
         """As it is stored."""
         return {self.sign: True}
 
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, Matcher) or isinstance(other, Any)
+
     def __repr__(self) -> str:
         return "Any()"
 

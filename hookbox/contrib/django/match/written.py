@@ -44,10 +44,7 @@ def from_json(value: Any) -> dict[str, Any]:
 
 def has_like(value: JSON) -> bool:
     """Whether a condition in JSON form uses `Like`, which only superusers may set."""
-    if not isinstance(value, dict):
-        return False
-    name = matcher_name(value)
-    return name == Like.sign if name else any(map(has_like, value.values()))
+    return isinstance(value, dict) and any(map(_uses_like, value.values()))
 
 
 def write(match: Mapping[str, Any]) -> JSONObject:
@@ -71,6 +68,13 @@ def _written(value: Any) -> JSON:
         raise ValidationError(
             _("Cannot be compared with: %(why)s"), code="bad_match", params={"why": str(error)}
         ) from error
+
+
+def _uses_like(value: JSON) -> bool:
+    if not isinstance(value, dict):
+        return False
+    name = matcher_name(value)
+    return has_like(value) if name is None else name == Like.sign
 
 
 def _is_literal(value: Mapping[Any, Any]) -> bool:
