@@ -120,6 +120,12 @@ def test_an_outbox_without_its_table_is_warned_of(settings):
     assert found(hook_checks.check_outbox, databases=both) == []
 
 
+@pytest.mark.django_db
+def test_a_database_in_which_nothing_is_yet_needs_no_warning(monkeypatch):
+    monkeypatch.setattr(MigrationRecorder, "has_table", lambda self: False)
+    assert found(hook_checks.check_outbox, databases=["default"]) == []
+
+
 class OnlyDefault:
     def allow_migrate(self, db, app_label, **hints):
         return db == "default"

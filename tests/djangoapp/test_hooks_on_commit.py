@@ -57,6 +57,15 @@ def test_the_commit_is_that_of_the_database_which_the_signal_names(asked, regist
     assert [job.using for job, _ in asked] == ["other", "default", "default"]
 
 
+@pytest.mark.django_db(databases=["default", "other"])
+def test_listeners_are_where_they_are_made_whichever_database_the_row_is_in(asked, register):
+    hook = register(ModelHook(Person, signals.post_save, name="m"))
+    listener = hook.add_listener("https://x.example/")
+    assert listener._state.db == "default"
+    Person.objects.using("other").create(name="Joe")
+    assert [target.listener for target in asked[0][0].targets] == [str(listener.uuid)]
+
+
 @pytest.mark.django_db
 def test_payload_and_listeners_are_those_of_the_moment_of_the_signal(asked, register):
     hook = register(ModelHook(Person, signals.post_delete, name="m", provides_args=["pk", "name"]))

@@ -100,6 +100,8 @@ def _problem_of(backend: Any) -> str:
 def _is_behind(alias: str) -> bool:
     try:
         executor = MigrationExecutor(connections[alias])
+        if not executor.recorder.has_table():
+            return False  # nothing at all is there yet, and nobody needs to be told
         targets = executor.loader.graph.leaf_nodes("hookbox")
         return bool(executor.migration_plan(targets))
     except DatabaseError:
