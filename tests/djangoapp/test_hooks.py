@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import sys
+from types import ModuleType
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -408,6 +410,16 @@ def test_a_task_of_ones_own_is_called_for_each_listener(told):
     assert [each.status for each in hook.send(None, a=1)] == ["delivered", "delivered"]
     keywords = {"retry": True, "max_retries": 3, "fail_silently": False, "timeout": 2}
     assert told == [(URL, {"a": 1}, keywords), ("https://b.example/", {"a": 1}, keywords)]
+
+
+@pytest.mark.django_db
+def test_the_class_that_ports_name_as_their_task_changes_nothing(asked, monkeypatch):
+    tasks = ModuleType("hookbox.contrib.django.tasks")
+    tasks.WebhookSignal = type("WebhookSignal", (), {})
+    monkeypatch.setitem(sys.modules, tasks.__name__, tasks)
+    for task in (None, WebhookSignal, tasks.WebhookSignal):
+        Hook("h", topic="t", task_cls=task).send(None)
+    assert len(asked) == 3
 
 
 @pytest.mark.django_db

@@ -140,6 +140,9 @@ def test_a_task_of_ones_own_waits_for_the_right_database(told):
     with transaction.atomic():
         Person.objects.using("other").create(name="Joe")
         assert len(told) == 2
+        with transaction.atomic(using="other"):
+            Person.objects.using("other").create(name="Joe")
+        assert len(told) == 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -253,6 +253,13 @@ def test_relations_are_keys(people):
     assert payload_of(jim, "books", "reads") == {"books": [], "reads": [book.pk]}
 
 
+def test_keys_are_sorted_in_whatever_order_they_were_added(people):
+    book = Book.objects.create(title="It", author=people[0])
+    for person in reversed(people):
+        book.readers.add(person)
+    assert payload_of(book, "readers") == {"readers": sorted(person.pk for person in people)}
+
+
 def test_a_foreign_key_costs_no_query(people, django_assert_num_queries):
     book = Book.objects.get(pk=Book.objects.create(title="It", author=people[0]).pk)
     with django_assert_num_queries(1):  # the one for listeners

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from hookbox.contrib.django.builder import ListenerBuilder
 from hookbox.contrib.django.event.lazy import ConfigForm, MatchForms
-from hookbox.contrib.django.event.legacy import WebhookSignal, apply_task
+from hookbox.contrib.django.event.legacy import WebhookSignal, apply_task, is_usual
 from hookbox.contrib.django.event.options import apply_options, callable_option, read_name, read_names
 from hookbox.contrib.django.match import CONDITION_PASS, Text, const_to_matchable
 from hookbox.contrib.django.match.strategy import fits
@@ -278,7 +278,7 @@ class Hook:
         return {"type": name, "timestamp": now, "data": payload}
 
     def _applier(self, async_: bool, *, on_commit: bool, fail_silently: bool) -> Applier:
-        if self.task_cls in (None, WebhookSignal) or road.is_recording():
+        if is_usual(self.task_cls) or road.is_recording():
             return partial(road.send, async_=async_, on_commit=on_commit, fail_silently=fail_silently)
         return partial(
             apply_task,

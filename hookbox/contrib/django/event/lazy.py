@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,9 +13,7 @@ class ConfigForm:
     """`HookConfigForm`, unless a subclass or an instance has another form."""
 
     def __get__(self, hook: Hook | None, owner: type[Hook]) -> Any:
-        from hookbox.contrib.django.forms import HookConfigForm
-
-        return HookConfigForm
+        return _forms().HookConfigForm
 
 
 class MatchForms:
@@ -23,6 +22,8 @@ class MatchForms:
     def __get__(self, hook: Hook | None, owner: type[Hook]) -> Any:
         if hook is None:
             return self
-        from hookbox.contrib.django.forms import match_form_for
+        return {name: _forms().match_form_for(hook, name) for name in hook.provides_args or ()}
 
-        return {name: match_form_for(hook, name) for name in hook.provides_args or ()}
+
+def _forms() -> Any:
+    return import_module("hookbox.contrib.django.forms")

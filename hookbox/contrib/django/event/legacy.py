@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,12 @@ class WebhookSignal:
             kwargs: `timeout`, `retry`, `max_retries` and `fail_silently` of the hook.
         """
         raise NotImplementedError(f"{type(self).__name__} has no run(url, payload, **kwargs)")
+
+
+def is_usual(task: Any) -> bool:
+    """Whether a hook's `task_cls` stands for sending as all hooks do: none, or what ports import as that."""
+    tasks = sys.modules.get("hookbox.contrib.django.tasks")  # imports Celery, which is not always there
+    return task is None or task in (WebhookSignal, getattr(tasks, "WebhookSignal", None))
 
 
 def apply_task(
