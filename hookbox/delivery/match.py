@@ -7,7 +7,7 @@ matter. It never fails: what cannot be compared does not match.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hookbox.core.values import JSON, JSONObject
@@ -17,6 +17,10 @@ DEEPEST: Final = 10
 MOST_KEYS: Final = 100
 LONGEST: Final = 16 * 1024
 """Bytes of a filter's JSON text."""
+
+
+Matchers = Mapping[str, Callable[[Any, Any], bool]]
+"""What each matcher says to the value that it has, and the one that was found."""
 
 
 class BadFilter(CommandRefused):
@@ -57,8 +61,11 @@ def wants(pattern: str, topic: str) -> bool:
     return len(wanted) == len(parts) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
 
 
-def read_filter(value: JSON) -> JSONObject:
+def read_filter(value: JSON, matchers: Matchers | None = None) -> JSONObject:
     """Check a filter.
+
+    Args:
+        matchers: that it may use; `MATCHERS` unless given.
 
     Raises:
         BadFilter: it is not an object, has an unknown matcher, or is too large.
@@ -67,46 +74,54 @@ def read_filter(value: JSON) -> JSONObject:
         raise BadFilter("a filter has to be an object")
     if len(json.dumps(value).encode()) > LONGEST:
         raise BadFilter(f"a filter of more than {LONGEST} bytes")
-    if _check(value, 1) > MOST_KEYS:
+    if _check(value, 1, MATCHERS if matchers is None else matchers) > MOST_KEYS:
         raise BadFilter(f"a filter of more than {MOST_KEYS} keys")
     return value
 
 
-def _check(value: JSONObject, depth: int) -> int:
+def _check(value: JSONObject, depth: int, matchers: Matchers) -> int:
     """How many keys a condition has, those inside of it included."""
     if depth > DEEPEST:
         raise BadFilter(f"a filter of more than {DEEPEST} objects inside each other")
     keys = len(value)
     for item in value.values():
         if isinstance(item, dict):
-            name = _matcher(item)
+            name = matcher_name(item)
             if name is None:
-                keys += _check(item, depth + 1)
+                keys += _check(item, depth + 1, matchers)
+            elif name in matchers:
+                continue
             elif name == "$like":
                 raise BadFilter("$like is not available here: it could hold up the whole server")
-            elif name not in _MATCHERS:
-                raise BadFilter(f"unknown matcher {name}; there are {', '.join(_MATCHERS)}")
+            else:
+                raise BadFilter(f"unknown matcher {name}; there are {', '.join(matchers)}")
     return keys
 
 
-def matches(needle: JSONObject, payload: JSON) -> bool:
-    """Whether a checked filter matches a payload. Never raises."""
+def matches(needle: JSONObject, payload: JSON, matchers: Matchers | None = None) -> bool:
+    """Whether a checked filter matches a payload. Never raises.
+
+    Args:
+        matchers: as for `read_filter`.
+    """
     if not isinstance(payload, dict):
         return False
-    return all(_fits(wanted, payload, key) for key, wanted in needle.items())
+    known = MATCHERS if matchers is None else matchers
+    return all(_fits(wanted, payload, key, known) for key, wanted in needle.items())
 
 
-def _fits(wanted: JSON, payload: JSONObject, key: str) -> bool:
+def _fits(wanted: JSON, payload: JSONObject, key: str, matchers: Matchers) -> bool:
     found = payload.get(key)
     if not isinstance(wanted, dict):
         return same(wanted, found)
-    name = _matcher(wanted)
+    name = matcher_name(wanted)
     if name is None:
-        return matches(wanted, found)
-    return _MATCHERS[name](wanted[name], found)
+        return matches(wanted, found, matchers)
+    test = matchers.get(name)
+    return test is not None and test(wanted[name], found)
 
 
-def _matcher(value: JSONObject) -> str | None:
+def matcher_name(value: Mapping[str, Any]) -> str | None:
     """The name of a matcher, if that is what an object stands for."""
     if len(value) == 1:
         (name,) = value
@@ -142,7 +157,7 @@ def _contains(wanted: JSON, found: JSON) -> bool:
     return isinstance(found, str) and isinstance(wanted, str) and wanted in found
 
 
-_MATCHERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+MATCHERS: Final[Matchers] = {
     "$any": lambda wanted, found: True,
     "$is": same,
     "$text": lambda wanted, found: _text(wanted) == _text(found),

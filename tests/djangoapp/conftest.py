@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import django
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
@@ -12,3 +13,20 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 
 def pytest_configure():
     django.setup()
+
+
+@pytest.fixture
+def register():
+    """Registers hooks, for this test only."""
+    from hookbox.contrib.django.registry import hooks
+
+    before = hooks.get_all()
+
+    def registered(hook):
+        hooks.register(hook)
+        return next(each for each in hooks.values() if each is hook or type(each) is hook)
+
+    yield registered
+    for name in hooks.get_all().keys() - before.keys():
+        hooks.unregister(name)
+    hooks.refused.clear()

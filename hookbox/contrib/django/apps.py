@@ -16,7 +16,10 @@ class HookboxConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and import the module `hooks` of each app, which registers its hooks."""
-        from hookbox.contrib.django import checks
+        from hookbox.contrib.django import checks, hook_checks
+        from hookbox.contrib.django.event.model import resolve_models
 
         checks.register()
+        hook_checks.register()
         autodiscover_modules("hooks")
+        resolve_models()

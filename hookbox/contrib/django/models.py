@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core.validators import URLValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from hookbox.contrib.django.listening import ListenerQuerySet, check_listener
+from hookbox.contrib.django.match.written import from_json
 
 
 class Listener(models.Model):
@@ -37,6 +41,11 @@ class Listener(models.Model):
     last_success_at = models.DateTimeField(_("last success"), null=True, editable=False)
     last_failure_at = models.DateTimeField(_("last failure"), null=True, editable=False)
 
+    objects = ListenerQuerySet.as_manager()
+
+    hook_may_be_unknown = False
+    """Whether `clean` takes a hook that is not registered."""
+
     class Meta:
         verbose_name = _("listener")
         verbose_name_plural = _("listeners")
@@ -45,6 +54,23 @@ class Listener(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hook} → {self.url}"
+
+    def clean(self) -> None:
+        """Check what the fields alone cannot.
+
+        Raises:
+            ValidationError: by field, what is wrong.
+        """
+        super().clean()
+        check_listener(self)
+
+    def get_match(self) -> dict[str, Any]:
+        """Its condition, with matchers.
+
+        Raises:
+            ValidationError: what is stored is none.
+        """
+        return from_json(self.match)
 
 
 class OutboxEntry(models.Model):

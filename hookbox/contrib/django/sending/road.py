@@ -40,6 +40,11 @@ def send(
     raise NotImplementedError
 
 
+def is_recording() -> bool:
+    """Whether what is sent is only written down."""
+    return bool(_recorders)
+
+
 @contextmanager
 def recording() -> Iterator[list[Job]]:
     """Keep what is sent in this list instead of sending it."""

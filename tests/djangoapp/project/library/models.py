@@ -30,3 +30,34 @@ class Novel(Book):
 class Neighbour(Person):
     class Meta:
         proxy = True
+
+
+class Parcel(models.Model):
+    """Fields of kinds that JSON has no word for."""
+
+    content = models.BinaryField(default=b"")
+    took = models.DurationField(null=True)
+    number = models.UUIDField(null=True)
+    sent_on = models.DateField(null=True)
+    labels = models.JSONField(default=list)
+    size = models.CharField(max_length=1, choices=[("s", "small"), ("l", "large")], default="s")
+    created = models.DateTimeField(null=True)
+
+    def colours(self):
+        return {"red", "blue"}
+
+    def in_parts(self, count):
+        return count
+
+    @staticmethod
+    def unit():
+        return "kg"
+
+    @property
+    def heavy(self):
+        return True
+
+
+class Shape(models.Model):
+    class Meta:
+        abstract = True

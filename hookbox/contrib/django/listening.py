@@ -1,0 +1,92 @@
+"""What holds for listeners: whose they are, and what may be written into one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from hookbox.contrib.django import conf
+from hookbox.contrib.django.match.written import from_json
+from hookbox.delivery.intake_values import check_header
+from hookbox.errors import BadRequest
+from hookbox.webhooks.signing import Secret
+
+if TYPE_CHECKING:
+    from hookbox.contrib.django.models import Listener
+
+SEES_ALL = "hookbox.view_all_listeners"
+
+
+class ListenerQuerySet(models.QuerySet["Listener"]):
+    """Listeners, as a query."""
+
+    def for_user(self, user: Any) -> Self:
+        """Those that a user may see: their own; all for who has `hookbox.view_all_listeners`."""
+        if user is None or user.pk is None:
+            return self.none()
+        return self if user.has_perm(SEES_ALL) else self.filter(owner=user.pk)
+
+
+def new_secret() -> str:
+    """A secret for a new listener; empty if the project signs nothing."""
+    return str(Secret.new()) if conf.listener_signing() else ""
+
+
+def check_listener(listener: Listener) -> None:
+    """Look for what no single field can find.
+
+    Raises:
+        ValidationError: by field, what is wrong.
+    """
+    errors: dict[str, ValidationError] = {}
+    for name, check in _CHECKS.items():
+        try:
+            check(listener)
+        except ValidationError as error:
+            errors[name] = error
+    if errors:
+        raise ValidationError(errors)
+
+
+def _check_hook(listener: Listener) -> None:
+    from hookbox.contrib.django.registry import hooks
+
+    if listener.hook in hooks or listener.hook_may_be_unknown:
+        return
+    kept = type(listener)._default_manager.filter(pk=listener.pk, hook=listener.hook)
+    if listener._state.adding or not kept.exists():
+        text = _("There is no hook %(hook)s.")
+        raise ValidationError(text, code="unknown_hook", params={"hook": listener.hook})
+
+
+def _check_match(listener: Listener) -> None:
+    from_json(listener.match)
+
+
+def _check_config(listener: Listener) -> None:
+    config = listener.config
+    if not isinstance(config, dict):
+        raise ValidationError(_("The configuration has to be an object."), code="bad_config")
+    headers = config.get("headers", {})
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ValidationError(_("headers has to be an object of strings."), code="bad_config")
+    for name, value in headers.items():
+        try:
+            check_header(name, value)
+        except BadRequest as error:
+            raise ValidationError(str(error), code="bad_config") from error
+
+
+def _check_secret(listener: Listener) -> None:
+    if listener.secret:
+        try:
+            Secret.read(listener.secret)
+        except ValueError as error:
+            text = _("This cannot be a secret: %(why)s.")
+            raise ValidationError(text, code="bad_secret", params={"why": str(error)}) from error
+
+
+_CHECKS = {"hook": _check_hook, "match": _check_match, "config": _check_config, "secret": _check_secret}
