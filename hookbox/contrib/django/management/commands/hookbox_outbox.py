@@ -48,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--now",
             action="store_true",
-            help="also what has failed and would be tried later: after 5 seconds at first, 15 minutes at last",
+            help="also what has failed and would be tried later (5 seconds at first, 15 minutes at last)",
         )
         parser.add_argument(
             "--interval", type=float, default=10.0, metavar="SECONDS", help="with --watch; default: 10"
