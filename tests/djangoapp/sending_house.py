@@ -72,7 +72,7 @@ def stand_in(settings):
 
 @pytest.fixture(scope="module")
 def hookbox_of_module():
-    with HookboxProcess(egress="internal", retry_schedule="0.1,0.1", dispatch_rate=10_000) as server:
+    with HookboxProcess(egress="internal", leave_grace=0, dispatch_rate=10_000) as server:
         yield server
 
 

@@ -119,6 +119,7 @@ def after_commit(using: str, entries: Iterable[OutboxEntry]) -> list[Handed]:
     """
     pace = _paces.setdefault(using, _Pace())
     tried: list[Handed] = []
+    was_down = pace.down
     if time.monotonic() < pace.quiet_until and pace.down:
         return tried
     for entry in entries:
@@ -130,7 +131,7 @@ def after_commit(using: str, entries: Iterable[OutboxEntry]) -> list[Handed]:
             return tried
     if time.monotonic() >= pace.quiet_until:
         pace.quiet_until = time.monotonic() + PAUSE
-        _flush(using, SOME)
+        _flush(using, SOME, now=was_down and not pace.down)  # it is back: nothing has to wait any longer
     return tried
 
 
@@ -183,7 +184,7 @@ def _flush(using: str, limit: int, *, now: bool = False) -> Flushed:
             break
         after = entry.pk
         if was_down and result.left is None:
-            was_down, now, after = False, True, 0  # it is back: nothing has to wait any longer
+            was_down, now, after = False, True, 0  # it is back, as above
     return Flushed(handed, failed, OutboxEntry.objects.using(using).count())
 
 
@@ -224,7 +225,7 @@ def _hand_over(using: str, entry: OutboxEntry, pace: _Pace) -> Handed:
     handed = _given(entry, using)
     if handed.left is None:
         pace.down = False
-        entry.delete(using=using)
+        OutboxEntry.objects.using(using).filter(pk=entry.pk).delete()
         return handed
     if _is_down(handed):
         pace.failed(time.monotonic() - began)
