@@ -1,10 +1,15 @@
 """Jobs and listeners to send, places to send them to, and what the process remembers forgotten."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from hookbox.contrib.django import outbox
 from hookbox.contrib.django.models import Listener
@@ -48,6 +53,29 @@ def wait_until(true, seconds=DEADLINE):
     while not true():
         assert time.monotonic() < until, "it did not come to be in time"
         time.sleep(0.005)
+
+
+class Place:
+    """Other Django processes, and the database they use."""
+
+    def __init__(self, path, url):
+        self.environ = os.environ | {
+            "HOOKBOX_TEST_DB": str(path)
+            if connection.vendor == "sqlite"
+            else connection.settings_dict["NAME"],
+            "HOOKBOX_TEST_URL": url,
+        }
+
+    def start(self, *arguments):
+        command = [sys.executable, str(Path(__file__).with_name("sending_process.py")), *arguments]
+        return subprocess.Popen(
+            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *arguments):
+        process = self.start(*arguments)
+        process.output, process.errors = process.communicate(timeout=3 * DEADLINE)
+        return process
 
 
 @pytest.fixture(autouse=True)

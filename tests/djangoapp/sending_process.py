@@ -3,6 +3,8 @@
     sending_process.py die URL                  save a person, and be killed between commit and hand-over
     sending_process.py fill COUNT URL           so many jobs in the outbox
     sending_process.py hookbox_outbox ...       the management command
+
+Several are done one after the other if there is a + between them.
 """
 
 import os
@@ -12,17 +14,19 @@ from pathlib import Path
 import django
 
 
-def main(what, *given):
+def main(*arguments):
     sys.path.insert(0, str(Path(__file__).parent))
     os.environ["DJANGO_SETTINGS_MODULE"] = "sending_settings"
     django.setup()
-    make()
-    if what in COMMANDS:
-        COMMANDS[what](*given)
-    else:
-        from django.core.management import call_command
+    from django.core.management import call_command
 
-        call_command(what, *given)
+    make()
+    for command in " ".join(arguments).split(" + "):
+        what, *given = command.split()
+        if what in COMMANDS:
+            COMMANDS[what](*given)
+        else:
+            call_command(what, *given)
 
 
 def make():

@@ -5,32 +5,17 @@ test_sending_postgres.py runs all of this on PostgreSQL, too.
 
 import os
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.utils import timezone
 from project.library.models import Person
-from sending_house import (  # noqa: F401
-    accepted,
-    forgetful,
-    hookbox_of_module,
-    job_for,
-    listening,
-    live,
-    receiver,
-    said,
-    send,
-    stand_in,
-)
+from sending_house import Place, accepted, job_for, listening, said, send
 
 from hookbox.contrib.django import outbox
 from hookbox.contrib.django.models import Listener, OutboxEntry
-from hookbox.testing import DEADLINE, FaultProxy, HookboxProcess, Receiver, Reply, Way
+from hookbox.testing import DEADLINE, FaultProxy, Receiver, Reply, Way
 
 pytestmark = pytest.mark.django_db(transaction=True)
 in_both = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -253,7 +238,9 @@ def test_while_the_server_is_away_commits_ask_once_a_second_and_later_ones_catch
 def test_one_entry_that_the_server_refuses_holds_up_no_other(stand_in):
     listener = listening("https://shop.example/")
     bad, good = job_for(listener), job_for(listener)
-    stand_in.answer(lambda r: said(413, "too large") if r.headers["idempotency-key"] == bad.id else accepted())
+    stand_in.answer(
+        lambda r: said(413, "too large") if r.headers["idempotency-key"] == bad.id else accepted()
+    )
     outbox.put(bad)
     OutboxEntry.objects.create(job={"from": "another version"})
     outbox.put(good)
@@ -276,32 +263,10 @@ def test_a_server_that_says_when_is_not_asked_before(stand_in):
 # 22: the process is killed
 
 
-class Place:
-    """Other Django processes, and the database they use."""
-
-    def __init__(self, path, url):
-        self.environ = os.environ | {
-            "HOOKBOX_TEST_DB": str(path) if connection.vendor == "sqlite" else connection.settings_dict["NAME"],
-            "HOOKBOX_TEST_URL": url,
-        }
-
-    def start(self, *arguments):
-        command = [sys.executable, str(Path(__file__).with_name("sending_process.py")), *arguments]
-        return subprocess.Popen(
-            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def run(self, *arguments):
-        process = self.start(*arguments)
-        process.output, process.errors = process.communicate(timeout=3 * DEADLINE)
-        return process
-
-
 def test_killed_between_commit_and_hand_over_it_is_sent_nevertheless(live, receiver, tmp_path):
     place = Place(tmp_path / "db", live.url)
     killed = place.run("die", receiver.hook)
     assert killed.returncode == -signal.SIGKILL, killed.errors
-    assert "1 in the outbox" in place.run("hookbox_outbox", "--list").output
     assert receiver.got == []
     assert "1 handed over, 0 failed, 0 in the outbox" in place.run("hookbox_outbox").output
     assert receiver.wait_for(1)[0].json == {"name": "Jöe"}
@@ -371,21 +336,12 @@ def test_what_is_being_handed_over_is_nobody_elses(stand_in):
 
 def test_two_flushers_at_once_hand_nothing_over_twice(tmp_path):
     both = threading.Event()
-    busy = threading.Semaphore(2)
-
-    def answer(request):
-        busy.acquire(blocking=False)
-        if not busy.acquire(blocking=False):
-            both.set()
-        else:
-            busy.release()
-        return Reply(status=202, body=b"{}", wait_for=both)
-
-    with Receiver(answer) as server:
+    first = Reply(status=202, body=b"{}", wait_for=both)
+    with Receiver(first, lambda request: both.set() or accepted()) as server:
         place = Place(tmp_path / "db", server.url)
-        filled = place.run("fill", "30", "https://shop.example/")
-        assert filled.returncode == 0, filled.errors
-        flushers = [place.start("hookbox_outbox") for _ in range(2)]
+        flushers = [place.start("fill 30 https://shop.example/ + hookbox_outbox")]
+        server.wait_for(1)  # it is at it, and waits for the other one
+        flushers.append(place.start("hookbox_outbox"))
         outputs = [flusher.communicate(timeout=3 * DEADLINE) for flusher in flushers]
         assert [flusher.returncode for flusher in flushers] == [0, 0], outputs
         keys = [request.headers["idempotency-key"] for request in server.got]
@@ -455,88 +411,8 @@ def test_it_runs_on_the_database_it_is_meant_to():
     assert connection.vendor == ("postgresql" if os.environ.get("HOOKBOX_TEST_POSTGRES") else "sqlite")
 
 
-# the command
-
-
 @in_both
 def test_all_databases_are_flushed_if_none_is_named(stand_in):
     for using in ("default", "other"):
         outbox.put(job_for(listening("https://shop.example/", using=using), using=using))
     assert outbox.flush() == Flushed(handed=2)
-
-
-@in_both
-def test_the_command_lists_retries_and_deletes(stand_in, capsys):
-    from django.core.management import CommandError
-
-    listener = listening("https://shop.example/")
-    stand_in.down()
-    save_and_send(listener)
-    outbox.publish_later("people", "1")
-    call_command("hookbox_outbox", list=True)
-    lines = capsys.readouterr().out.splitlines()
-    assert "person.saved for 1 listeners" in lines[0]
-    assert "cannot be reached" in lines[0]
-    assert "topic people" in lines[1]
-    assert lines[2] == "2 in the outbox."
-    with pytest.raises(CommandError, match="did not take everything"):
-        call_command("hookbox_outbox", now=True)
-    stand_in.up()
-    call_command("hookbox_outbox", now=True)
-    assert "2 handed over, 0 failed, 0 in the outbox." in capsys.readouterr().out
-
-    outbox.put(job_for(listener))
-    call_command("hookbox_outbox", purge_older=1)
-    assert OutboxEntry.objects.count() == 1
-    call_command("hookbox_outbox", purge_older=0)
-    assert "1 deleted unsent." in capsys.readouterr().out
-    assert not OutboxEntry.objects.exists()
-    with pytest.raises(CommandError, match="there is no database 'nowhere'"):
-        call_command("hookbox_outbox", database="nowhere")
-
-
-def test_the_command_watches_until_it_is_told_to_stop(tmp_path):
-    with Receiver(accepted()) as server:
-        place = Place(tmp_path / "db", server.url)
-        watching = place.start("hookbox_outbox", "--watch", "--interval", "0.05")
-        try:
-            assert watching.stdout.readline() == "Watching the outbox.\n"
-            filled = place.run("fill", "2", "https://shop.example/")
-            assert filled.returncode == 0, filled.errors
-            server.wait_for(2)
-        finally:
-            watching.terminate()
-            output, errors = watching.communicate(timeout=DEADLINE)
-    assert watching.returncode == 0, errors
-    assert "handed over" in output
-
-
-# 27, with a server that tells
-
-
-def test_gone_at_the_receiver_disables_the_listener_here(live_server, settings, receiver):
-    from urllib.parse import urlsplit
-
-    from sending_house import ERRBACK_SECRET
-
-    from hookbox.contrib.django.signals import listener_disabled
-
-    settings.ROOT_URLCONF = "test_sending_dispatch"
-    settings.HOOKBOX_ERRBACK_SECRET = ERRBACK_SECRET
-    settings.HOOKBOX_CBHOST, settings.HOOKBOX_CBPORT = "localhost", urlsplit(live_server.url).port
-    told = threading.Event()
-
-    def note(**_):
-        told.set()
-
-    listener_disabled.connect(note)
-    receiver.answer(410)
-    flags = {"cbport": settings.HOOKBOX_CBPORT, "cbhost": "localhost", "errback_secret": ERRBACK_SECRET}
-    with HookboxProcess(egress="internal", **flags) as server:
-        settings.HOOKBOX_URL, settings.HOOKBOX_API_SECURITY_TOKEN = server.url, server.TOKEN
-        listener = listening(receiver.hook)
-        send(job_for(listener), listener)
-        assert told.wait(DEADLINE), server.log
-    listener_disabled.disconnect(note)
-    listener.refresh_from_db()
-    assert (listener.active, listener.disabled_reason, listener.last_status) == (False, "410", "410")

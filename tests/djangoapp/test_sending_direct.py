@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from sending_house import SECRET, job_for, listening, receiver, send  # noqa: F401
+from sending_house import SECRET, job_for, listening, send
 
 from hookbox.contrib.django import DeliveryFailed
 from hookbox.contrib.django.models import Listener
@@ -219,7 +219,10 @@ def test_tls_is_checked(receiver):
 
 @pytest.mark.parametrize(
     ("values", "why"),
-    [({"config": {"headers": {"Host": "x"}}}, "Host cannot be set"), ({"secret": "whsec_short"}, "its secret")],
+    [
+        ({"config": {"headers": {"Host": "x"}}}, "Host cannot be set"),
+        ({"secret": "whsec_short"}, "its secret"),
+    ],
 )
 def test_what_cannot_be_sent_says_why(receiver, values, why):
     listener = listening(receiver.hook, **values)

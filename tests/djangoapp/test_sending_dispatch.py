@@ -4,17 +4,7 @@ import json
 
 import pytest
 from django.urls import path
-from sending_house import (  # noqa: F401
-    ERRBACK_SECRET,
-    SECRET,
-    accepted,
-    forgetful,
-    job_for,
-    listening,
-    said,
-    send,
-    stand_in,
-)
+from sending_house import ERRBACK_SECRET, SECRET, accepted, job_for, listening, said, send
 
 from hookbox.contrib.django import HookboxError, errback
 from hookbox.contrib.django.models import Listener, OutboxEntry
@@ -95,7 +85,9 @@ def test_an_errback_that_the_server_refuses_holds_up_nothing(stand_in, settings)
 @pytest.mark.parametrize(
     "refusal",
     [
-        said(403, "destination 2 of 3: blocked: 10.0.0.1 is private; see the settings egress and egress_allow"),
+        said(
+            403, "destination 2 of 3: blocked: 10.0.0.1 is private; see the settings egress and egress_allow"
+        ),
         said(400, "destination 2 of 3: it has a space, a control character or a backslash"),
         said(400, "to[1].secret: whsec_ has to be followed by base64 of 24 to 64 bytes"),
     ],
@@ -140,7 +132,10 @@ def test_where_the_server_does_not_say_who_it_is_they_are_handed_over_one_by_one
 
     stand_in.answer(answer)
     handed = hand_over(job_for(*listeners, topic="people"))
-    assert [urls(request) for request in stand_in.got[1:]] == [[], *([listener.url] for listener in listeners)]
+    assert [urls(request) for request in stand_in.got[1:]] == [
+        [],
+        *([listener.url] for listener in listeners),
+    ]
     assert len({request.headers["idempotency-key"] for request in stand_in.got}) == 5
     assert list(handed.refused) == [str(listeners[1].uuid)]
     assert handed.left is None
@@ -220,24 +215,25 @@ def test_refused_is_told_in_the_result(stand_in):
     assert "10.0.0.1 is private" in str(result.error)
 
 
-class Own:
-    jobs = []
+SENT = []
 
+
+class Own:
     def send(self, jobs):
         if "broken" in jobs[0].hook:
             raise OSError("no way")
-        self.jobs += jobs
+        SENT.extend(jobs)
 
 
 def test_a_project_may_have_a_backend_of_its_own(stand_in, settings):
     settings.HOOKBOX_HOOK_BACKEND = f"{__name__}.Own"
-    Own.jobs.clear()
+    SENT.clear()
     (listener,) = some(1)
     job = job_for(listener, topic="people")
     (result,) = send(job, listener, on_commit=False)
     assert isinstance(backend(), Own)
     assert result.status == "queued"
-    assert [(sent.id, sent.topic) for sent in Own.jobs] == [(job.id, "")]
+    assert [(sent.id, sent.topic) for sent in SENT] == [(job.id, "")]
     assert [request.json["topic"] for request in stand_in.got] == ["people"]  # that is for the server
 
 

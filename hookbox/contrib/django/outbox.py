@@ -144,17 +144,22 @@ def flush(limit: int = 1000, *, using: str | None = None, now: bool = False) -> 
         limit: entries of one database at most.
         using: alias of the database; None for all that have an outbox.
         now: also what has failed and would be tried again later.
+
+    Raises:
+        DatabaseError: one of the databases cannot be read; the others have been flushed.
     """
     close_old_connections()
-    total = Flushed()
+    total, unread = Flushed(), None
     for alias in [using] if using else list(connections):
         if not router.allow_migrate_model(alias, OutboxEntry):
             continue
         try:
             total += _flush(alias, limit, now=now)
-        except DatabaseError:
+        except DatabaseError as error:
             if using or has_table(alias):
-                raise
+                unread = error
+    if unread is not None:
+        raise unread
     return total
 
 
