@@ -79,7 +79,10 @@ class Command(BaseCommand):
             self._flush(using, options["limit"], options["now"])
 
     def _flush(self, using: str | None, limit: int, now: bool) -> None:
-        flushed = outbox.flush(limit, using=using, now=now)
+        try:
+            flushed = outbox.flush(limit, using=using, now=now)
+        except DatabaseError as error:
+            raise CommandError(f"a database cannot be read: {error}") from error
         self.stdout.write(_said(flushed))
         if flushed.failed:
             raise CommandError("the server did not take everything; --list says why")
@@ -93,7 +96,7 @@ class Command(BaseCommand):
             try:
                 flushed = outbox.flush(limit, using=using)
             except DatabaseError as error:
-                self.stderr.write(f"the database cannot be read: {error}")
+                self.stderr.write(f"a database cannot be read: {error}")
             else:
                 if flushed.handed or flushed.failed:
                     self.stdout.write(_said(flushed))
