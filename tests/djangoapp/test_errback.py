@@ -93,6 +93,14 @@ def test_what_comes_late_does_not_undo_the_recovery():
     assert state(listener) == (0, "", True)
 
 
+def test_without_time_zones(settings):
+    settings.USE_TZ = False
+    listener = listening("https://shop.example/")
+    tell(listener, "delivery.recovered", status=200)
+    tell(listener, "delivery.failing", at=AT + timedelta(minutes=1))
+    assert state(listener) == (1, "500", True)
+
+
 def test_gone_disables_the_listener_once(disabled):
     listener = listening("https://shop.example/")
     tell(listener, "delivery.dead", reason="gone", status=410)

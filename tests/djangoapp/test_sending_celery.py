@@ -1,5 +1,7 @@
 """Sending by Celery: eager, and by a real worker with a broker in memory."""
 
+import logging
+
 import pytest
 from sending_house import SECRET, job_for, listening, send
 
@@ -41,8 +43,12 @@ def eager(app):
 def worker(app):
     from celery.contrib.testing.worker import start_worker
 
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=DEADLINE) as worker:
         yield worker
+    root.setLevel(level)  # a worker takes logging over
+    root.handlers[:] = handlers
 
 
 def test_the_task_is_what_it_is_meant_to_be(app):

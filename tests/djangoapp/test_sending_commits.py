@@ -8,7 +8,7 @@ import signal
 import threading
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 from project.library.models import Person
 from sending_house import Place, accepted, job_for, listening, said, send
@@ -416,3 +416,19 @@ def test_all_databases_are_flushed_if_none_is_named(stand_in):
     for using in ("default", "other"):
         outbox.put(job_for(listening("https://shop.example/", using=using), using=using))
     assert outbox.flush() == Flushed(handed=2)
+
+
+@in_both
+def test_a_database_that_cannot_be_read_holds_up_no_other(stand_in, monkeypatch):
+    real = outbox._flush
+
+    def flush_one(using, limit, **options):
+        if using == "default":
+            raise OperationalError("the disk is gone")
+        return real(using, limit, **options)
+
+    monkeypatch.setattr(outbox, "_flush", flush_one)
+    outbox.put(job_for(listening("https://shop.example/", using="other"), using="other"))
+    with pytest.raises(OperationalError, match="the disk is gone"):
+        outbox.flush()
+    assert len(stand_in.got) == 1

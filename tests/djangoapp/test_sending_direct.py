@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from sending_house import SECRET, job_for, listening, send
 
 from hookbox.contrib.django import DeliveryFailed
@@ -174,6 +175,14 @@ def test_the_hookbox_server_itself_is_never_reached(receiver, settings):
 @pytest.mark.parametrize("url", ["http://2130706433/", "http://169.254.169.254/latest", "ftp://example.com/"])
 def test_what_nothing_may_reach_is_blocked(url):
     assert at(url).name == "blocked"
+
+
+@pytest.mark.parametrize("name", ["HOOKBOX_EGRESS", "HOOKBOX_EGRESS_PORTS", "HOOKBOX_EGRESS_DENY"])
+def test_a_policy_that_cannot_be_read_lets_nothing_out(receiver, settings, name):
+    setattr(settings, name, "what?")
+    with pytest.raises(ImproperlyConfigured, match="HOOKBOX_EGRESS"):
+        at(receiver.hook)
+    assert receiver.got == []
 
 
 def test_https_only(receiver, settings):

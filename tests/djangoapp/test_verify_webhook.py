@@ -4,11 +4,13 @@ import asyncio
 import time
 import uuid
 
+import django
 import pytest
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
-from django.test import AsyncRequestFactory, RequestFactory
+from django.test import AsyncClient, AsyncRequestFactory, RequestFactory
+from django.urls import path
 from sending_house import OLD_SECRET, SECRET
 
 from hookbox.contrib.django.decorators import verify_webhook
@@ -54,7 +56,6 @@ def test_a_good_one_gets_in_with_its_id():
     view, seen = view_of(SECRET)
     assert view(signed(SECRET, id="msg_1")).content == b"thanks"
     assert seen == ["msg_1"]
-    assert view.csrf_exempt
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,35 @@ def test_two_views_do_not_share_what_they_have_seen():
     view, _ = view_of(SECRET)
     assert view(signed(SECRET, id="msg_1")).content == b"thanks"
     assert other(signed(SECRET, id="msg_1")).content == b"other"
+
+
+@verify_webhook(SECRET)
+async def async_view(request):
+    return HttpResponse(request.webhook_id)
+
+
+@verify_webhook(SECRET)
+def sync_view(request):
+    return HttpResponse(request.webhook_id)
+
+
+urlpatterns = [path("async", async_view), path("sync", sync_view)]
+
+
+@pytest.mark.parametrize("where", ["async", "sync"])
+def test_neither_login_nor_csrf_token_is_asked_for(settings, where):
+    settings.ROOT_URLCONF = __name__
+    if django.VERSION >= (5, 1):
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    request = signed(SECRET, id="msg_1")
+    headers = {name: value for name, value in request.headers.items() if name.startswith("Webhook-")}
+
+    async def ask():
+        client = AsyncClient(enforce_csrf_checks=True)
+        return await client.post(f"/{where}", BODY, content_type="application/json", headers=headers)
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.content) == (200, b"msg_1")
 
 
 def test_an_async_view():

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from hookbox.contrib.django import conf
-from hookbox.contrib.django.decorators import check_signature, key_of, once
+from hookbox.contrib.django.decorators import check_signature, key_of, once, open_to_all
 from hookbox.contrib.django.models import Listener
 from hookbox.contrib.django.sending import health
 from hookbox.contrib.django.sending.dispatch import TAG
@@ -28,17 +27,7 @@ TROUBLE = {"delivery.failing", "delivery.dead"}
 RECOVERED = "delivery.recovered"
 
 
-def _without_login(view: Callable[..., Any]) -> Callable[..., Any]:
-    """The server has no account: its signature is what counts."""
-    try:
-        from django.contrib.auth.decorators import login_not_required
-    except ImportError:  # before Django 5.1, which has no middleware that asks for a login
-        return view
-    return login_not_required(view)
-
-
-@csrf_exempt
-@_without_login
+@open_to_all
 @require_POST
 def errback(request: HttpRequest) -> HttpResponseBase:
     """Take what the server tells of a listener's deliveries, signed with HOOKBOX_ERRBACK_SECRET."""
@@ -91,7 +80,11 @@ def _time(text: Any) -> datetime:
         time = parse_datetime(text)
     except (TypeError, ValueError):
         time = None
-    return time or timezone.now()
+    if time is None:
+        return timezone.now()
+    if settings.USE_TZ:
+        return time if timezone.is_aware(time) else timezone.make_aware(time, UTC)
+    return timezone.make_naive(time) if timezone.is_aware(time) else time
 
 
 def _said(status: int, text: str) -> HttpResponse:

@@ -13,6 +13,7 @@ import threading
 import time
 from base64 import b32encode, b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Any, Final
@@ -101,6 +102,9 @@ def attempt(job: Job, target: Target, secret: str, number: int = 1) -> Outcome:
     Args:
         secret: signs it; empty for no signature.
         number: of the attempt, 1 for the first.
+
+    Raises:
+        ImproperlyConfigured: the settings of the egress policy cannot be read.
     """
     try:
         if conf.egress_proxy():
@@ -223,7 +227,7 @@ def _connected(destination: Destination, deadline: _Deadline) -> socket.socket:
             sock.connect(address)
             if destination.scheme == "https":
                 sock.settimeout(soon.left("connect_timeout"))
-                return ssl.create_default_context().wrap_socket(sock, server_hostname=destination.host)
+                return _tls().wrap_socket(sock, server_hostname=destination.host)
             return sock
         except _Failed as no_time:
             failed = no_time
@@ -237,6 +241,12 @@ def _connected(destination: Destination, deadline: _Deadline) -> socket.socket:
             failed = _Failed("unreachable", error.strerror or str(error))
         sock.close()
     raise failed
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """What checks certificates; made once, as that reads all authorities there are."""
+    return ssl.create_default_context()
 
 
 def _allowed(destination: Destination, deadline: _Deadline) -> list[Found]:

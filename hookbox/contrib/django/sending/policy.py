@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 from hookbox.contrib.django import conf
 from hookbox.delivery.egress import ANYWHERE, DEFAULT_PORTS, PORTS, Mode, Policy, Rule
 
@@ -14,17 +16,20 @@ def policy() -> Policy:
     """The rules, as the settings have them now; they are those that `runhookbox` gives the server.
 
     Raises:
-        ValueError: a setting cannot be read.
+        ImproperlyConfigured: a setting cannot be read.
     """
     server = urlsplit(conf.url())
-    return _policy(
-        conf.egress(),
-        _several(conf.egress_allow()),
-        _several(conf.egress_deny()),
-        _several(conf.egress_ports()),
-        bool(conf.https_only()),
-        server.port or DEFAULT_PORTS.get(server.scheme, 0),
-    )
+    try:
+        return _policy(
+            conf.egress(),
+            _several(conf.egress_allow()),
+            _several(conf.egress_deny()),
+            _several(conf.egress_ports()),
+            bool(conf.https_only()),
+            server.port or DEFAULT_PORTS.get(server.scheme, 0),
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(f"one of the settings HOOKBOX_EGRESS...: {error}") from None
 
 
 @lru_cache(maxsize=8)
