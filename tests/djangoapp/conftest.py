@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 
 
-def pytest_configure():
+def pytest_configure(config):
     django.setup()
+    config.pluginmanager.import_plugin("sending_house")  # fixtures, which need a Django that is set up
 
 
 @pytest.fixture

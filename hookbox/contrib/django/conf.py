@@ -38,6 +38,11 @@ outbox = Setting("HOOKBOX_OUTBOX", True)
 on_commit = Setting("HOOKBOX_ON_COMMIT", True)
 listener_signing = Setting("HOOKBOX_LISTENER_SIGNING", True)
 errback_secret = Setting("HOOKBOX_ERRBACK_SECRET", None)
+egress_allow = Setting("HOOKBOX_EGRESS_ALLOW", ())
+egress_deny = Setting("HOOKBOX_EGRESS_DENY", ())
+egress_ports = Setting("HOOKBOX_EGRESS_PORTS", ())
+https_only = Setting("HOOKBOX_HTTPS_ONLY", False)
+egress_proxy = Setting("HOOKBOX_EGRESS_PROXY", "")
 
 
 def api_token() -> str | None:
@@ -47,6 +52,11 @@ def api_token() -> str | None:
     if isinstance(newer, list | tuple):  # while one takes the place of another, the server accepts both
         newer = newer[0] if newer else None
     return newer or older
+
+
+def egress() -> str:
+    """How much of the world webhooks may reach: the setting, else what `runhookbox` gives the server."""
+    return str(getattr(django, "HOOKBOX_EGRESS", "internal" if django.DEBUG else "public"))
 
 
 def debug_view() -> bool:

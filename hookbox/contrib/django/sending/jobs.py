@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 if TYPE_CHECKING:
     from hookbox.contrib.django.models import Listener
+
+MOST_TARGETS: Final = 100
+"""Listeners that are handed over to the server at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +19,7 @@ class Target:
     """A listener as it was when the hook fired; its secret is looked up when the message goes out.
 
     Args:
-        listener: its uuid as text.
+        listener: its uuid as text; empty for a URL that is nobody's.
         headers: which its configuration adds.
     """
 
@@ -47,6 +52,21 @@ class Job:
     max_retries: int = 3
     topic: str = ""
 
+    @property
+    def key(self) -> UUID:
+        """What a repeated hand-over is known by."""
+        try:
+            return UUID(self.id)
+        except ValueError:
+            return uuid5(NAMESPACE_URL, f"hookbox:{self.id}")
+
+    def parts(self) -> Iterator[Job]:
+        """The same in jobs that are small enough to be handed over at once; only the first has the topic."""
+        yield replace(self, targets=self.targets[:MOST_TARGETS])
+        for start in range(MOST_TARGETS, len(self.targets), MOST_TARGETS):
+            some = self.targets[start : start + MOST_TARGETS]
+            yield replace(self, id=f"{self.id}-{start // MOST_TARGETS + 1}", targets=some, topic="")
+
     def to_json(self) -> dict[str, Any]:
         """As an object of plain values."""
         return asdict(self)
@@ -55,6 +75,27 @@ class Job:
     def from_json(cls, value: dict[str, Any]) -> Job:
         """Back from `to_json`."""
         return cls(**{**value, "targets": tuple(Target(**target) for target in value["targets"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What became of a job that was to be handed over.
+
+    Args:
+        taken: by listener, the id that its message has.
+        status: of what was taken, as in `SendResult`.
+        refused: by listener, why it will never be taken.
+        left: what has to be handed over again; None for nothing.
+        error: why that was not taken.
+        again_after: seconds before it makes sense to try again.
+    """
+
+    taken: dict[str, str] = field(default_factory=dict)
+    status: str = "accepted"
+    refused: dict[str, str] = field(default_factory=dict)
+    left: Job | None = None
+    error: Exception | None = None
+    again_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,113 @@
+"""Webhooks as Celery tasks, and what old hooks name as their `task_cls`.
+
+Importing this needs no Celery: without it there is only no task.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from hookbox.contrib.django.errors import DeliveryFailed
+from hookbox.contrib.django.sending import health
+from hookbox.contrib.django.sending.attempt import attempt
+from hookbox.contrib.django.sending.backends import backend
+from hookbox.contrib.django.sending.direct import deliver
+from hookbox.contrib.django.sending.jobs import Job, Target
+from hookbox.contrib.django.sending.lookup import with_secrets
+from hookbox.delivery.schedule import DEFAULT, next_wait
+
+logger = logging.getLogger("hookbox.django")
+
+TASK: Final = "hookbox.webhook_signal"
+
+
+def post_once(job: Job, retries: int) -> float | None:
+    """Post a message to its listener, and note on it what came of it.
+
+    Args:
+        retries: made so far.
+
+    Returns:
+        seconds after which to try again; None for never.
+    """
+    job, secrets = with_secrets(job)
+    for target in job.targets:  # one, or none if it was deleted
+        outcome = attempt(job, target, secrets[target.listener], retries + 1)
+        health.note(job.using, target.listener, outcome)
+        if outcome.ok:
+            return None
+        if outcome.final or not job.retry or retries >= job.max_retries:
+            logger.error("%s is given up: %s", job.hook, outcome.error(target.url))
+            return None
+        schedule = DEFAULT + DEFAULT[-1:] * max(job.max_retries - len(DEFAULT), 0)
+        wait = next_wait(schedule, retries + 1, outcome.name, random.random(), outcome.retry_after)
+        logger.warning("%s is tried again in %d s: %s", job.hook, wait or 0, outcome.error(target.url))
+        return wait
+    return None
+
+
+def _webhook_signal(task: Any, job: dict[str, Any]) -> None:
+    """Post a message to one listener, and come back later if it fails.
+
+    Args:
+        job: `Job.to_json()`, with this listener as its only target.
+    """
+    wait = post_once(Job.from_json(job), task.request.retries)
+    if wait is not None:
+        raise task.retry(countdown=wait, max_retries=None)
+
+
+def _as_task() -> Any:
+    try:
+        from celery import shared_task
+    except ImportError:
+        return None
+    declare = shared_task(name=TASK, bind=True, acks_late=True, ignore_result=True, serializer="json")
+    return declare(_webhook_signal)
+
+
+webhook_signal: Any = _as_task()
+"""The task of the Celery backend; None without Celery."""
+
+
+class WebhookSignal:
+    """What posts to one URL for a hook, in the shape of a Celery task of old; hooks may name another.
+
+    Arguments of both: `args` is `[url, payload as JSON text]`; `kwargs` may have `hook`, `timeout` (seconds),
+    `retry`, `max_retries` and `fail_silently`.
+    """
+
+    @classmethod
+    def apply(cls, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+        """Post it now.
+
+        Raises:
+            DeliveryFailed: it has not arrived.
+        """
+        job = cls._job(args, kwargs or {})
+        outcome = deliver(job, job.targets[0], "")
+        if not outcome.ok and not (kwargs or {}).get("fail_silently"):
+            raise DeliveryFailed(str(outcome.error(job.targets[0].url)), status=outcome.status or None)
+
+    @classmethod
+    def apply_async(cls, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+        """Give it to the backend.
+
+        Raises:
+            HookboxError: the backend cannot be reached.
+        """
+        for handed in backend().send([cls._job(args, kwargs or {})]) or ():
+            if handed.error is not None:
+                raise handed.error
+
+    @staticmethod
+    def _job(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+        url, body = args
+        job = Job(str(uuid.uuid4()), str(kwargs.get("hook", "")), body, (Target("", url),))
+        known = {name: kwargs[name] for name in ("timeout", "retry", "max_retries") if name in kwargs}
+        return replace(job, **known)
