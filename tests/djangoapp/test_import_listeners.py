@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from sending_house import SECRET
 
+from hookbox.contrib.django.event import Hook
 from hookbox.contrib.django.models import Listener
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +44,17 @@ def test_it_can_be_run_again(imported):
     imported([ONE])
     more = ONE | {"match": {"name": "Joe"}}
     assert imported([ONE, more, more]) == "1 imported, 2 are there already."
+    assert Listener.objects.count() == 2
+
+
+def test_hooks_that_are_not_registered_are_named(tmp_path, capsys, register):
+    file = tmp_path / "listeners.json"
+    file.write_text(json.dumps([ONE, ONE | {"hook": "invoice"}]))
+    register(Hook("person"))
+    call_command("hookbox_import_listeners", str(file))
+    assert capsys.readouterr().err == (
+        "No hook 'invoice' is registered here: its listeners wait until one is.\n"
+    )
     assert Listener.objects.count() == 2
 
 

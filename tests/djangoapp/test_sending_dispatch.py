@@ -68,6 +68,7 @@ def test_without_retry_the_server_does_not_retry_either(stand_in):
 def test_it_is_told_where_to_tell_of_trouble(stand_in, settings):
     settings.HOOKBOX_ERRBACK_SECRET = ERRBACK_SECRET
     settings.HOOKBOX_CBPORT = 8123
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
     hand_over(job_for(*some(1)))
     assert "errback" not in stand_in.got[0].json, "there is no such view"
     settings.ROOT_URLCONF = __name__

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from hookbox.contrib.django.models import Listener
+from hookbox.contrib.django.registry import hooks
 
 TYPES: Final[dict[str, type]] = {
     "hook": str, "url": str, "match": dict, "config": dict, "secret": str, "active": bool, "owner": str,
@@ -53,6 +54,8 @@ class Command(BaseCommand):
             with transaction.atomic(using=using):
                 for listener in new:
                     listener.save(using=using)
+        for hook in sorted({listener.hook for listener in new} - hooks.keys()):
+            self.stderr.write(f"No hook {hook!r} is registered here: its listeners wait until one is.")
         done = "would be imported" if options["dry_run"] else "imported"
         self.stdout.write(f"{len(new)} {done}, {len(listeners) - len(new)} are there already.")
 
@@ -81,6 +84,7 @@ def _listener(item: Any, using: str) -> Listener:
     values = {name: value for name, value in item.items() if value is not None and name != "owner"}
     listener = Listener(**values, owner=_owner(item.get("owner"), using))
     listener._state.db = using
+    listener.hook_may_be_unknown = True
     listener.full_clean()
     return listener
 
