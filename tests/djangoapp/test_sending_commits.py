@@ -134,7 +134,7 @@ def test_a_database_without_an_outbox_sends_after_the_commit_and_says_so(stand_i
             Listener.objects.using("other").update(hook="changed")  # the transaction is fit for use
             assert stand_in.got == []
         assert len(stand_in.got) == 1
-        assert "not kept in an outbox" in caplog.text
+        assert "not kept in the outbox of database 'other'" in caplog.text
         assert Listener.objects.using("other").get().hook == "changed"
         assert outbox.flush() == Flushed()
     finally:
@@ -205,6 +205,20 @@ def test_a_broken_backend_breaks_nothing_either(stand_in, settings):
         transaction.on_commit(lambda: ran.append("later"))
     assert ran == ["later"]
     assert "nowhere" in OutboxEntry.objects.get().last_error
+
+
+def test_a_fault_of_our_own_after_the_commit_breaks_nothing_either(monkeypatch, caplog):
+    def fail(*args):
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(outbox, "after_commit", fail)
+    ran = []
+    with transaction.atomic():
+        save_and_send(listening("https://shop.example/"))
+        transaction.on_commit(lambda: ran.append("later"))
+    assert ran == ["later"]
+    assert OutboxEntry.objects.count() == Person.objects.count() == 1
+    assert "a fault of our own" in caplog.text
 
 
 def test_without_an_outbox_what_fails_is_logged(stand_in, settings, caplog):
@@ -416,6 +430,13 @@ def test_all_databases_are_flushed_if_none_is_named(stand_in):
     for using in ("default", "other"):
         outbox.put(job_for(listening("https://shop.example/", using=using), using=using))
     assert outbox.flush() == Flushed(handed=2)
+
+
+def test_what_a_replica_shows_is_left_to_its_own_database(stand_in):
+    outbox.put(job_for(listening("https://shop.example/")))
+    OutboxEntry.objects.update(using="primary")  # as if this were its replica
+    assert flush() == Flushed()
+    assert stand_in.got == []
 
 
 @in_both

@@ -163,6 +163,11 @@ def flush(limit: int = 1000, *, using: str | None = None, now: bool = False) -> 
     return total
 
 
+def of(using: str) -> QuerySet[OutboxEntry]:
+    """The entries that were made in a database; not those that a replica shows of another one."""
+    return OutboxEntry.objects.using(using).filter(using=using)
+
+
 def delay_after(attempts: int, chance: float) -> float:
     """Seconds to wait after so many attempts: 5, 10, 20 ... to 15 minutes, and up to a quarter more.
 
@@ -175,6 +180,8 @@ def delay_after(attempts: int, chance: float) -> float:
 def _flush(using: str, limit: int, *, now: bool = False) -> Flushed:
     pace = _paces.setdefault(using, _Pace())
     was_down = pace.down
+    if not of(using).exists():  # which a replica that cannot be written to can say, too
+        return Flushed()
     handed = failed = after = 0
     while handed + failed < limit:
         entry = _claim(using, Q(pk__gt=after), now=now)
@@ -190,7 +197,7 @@ def _flush(using: str, limit: int, *, now: bool = False) -> Flushed:
         after = entry.pk
         if was_down and result.left is None:
             was_down, now, after = False, True, 0  # it is back, as above
-    return Flushed(handed, failed, OutboxEntry.objects.using(using).count())
+    return Flushed(handed, failed, of(using).count())
 
 
 def _claim(using: str, which: Q, *, now: bool = False) -> OutboxEntry | None:
@@ -202,7 +209,7 @@ def _claim(using: str, which: Q, *, now: bool = False) -> OutboxEntry | None:
     """
     at = timezone.now()
     due = Q(next_at__lte=at) | ~Q(last_error="") if now else Q(next_at__lte=at)
-    waiting = OutboxEntry.objects.using(using).filter(which & due).order_by("pk")
+    waiting = of(using).filter(which & due).order_by("pk")
     until = at + timedelta(seconds=LEASE)
     if connections[using].features.has_select_for_update_skip_locked:
         with transaction.atomic(using=using):
@@ -230,13 +237,13 @@ def _hand_over(using: str, entry: OutboxEntry, pace: _Pace) -> Handed:
     handed = _given(entry, using)
     if handed.left is None:
         pace.down = False
-        OutboxEntry.objects.using(using).filter(pk=entry.pk).delete()
+        of(using).filter(pk=entry.pk).delete()
         return handed
     if _is_down(handed):
         pace.failed(time.monotonic() - began)
     wait = max(delay_after(entry.attempts, random.random()), handed.again_after)
     logger.warning("outbox entry %s waits %d s: %s", entry.uuid, wait, handed.error)
-    OutboxEntry.objects.using(using).filter(pk=entry.pk).update(
+    of(using).filter(pk=entry.pk).update(
         job=handed.left.to_json() if handed.left.body else entry.job,
         next_at=timezone.now() + timedelta(seconds=wait),
         last_error=str(handed.error) or repr(handed.error),
@@ -262,8 +269,8 @@ def _is_down(handed: Handed) -> bool:
 
 def _tell_not_kept(job: Job, why: str) -> None:
     logger.warning(
-        "%s is not kept in an outbox: database %r has none (%s). It is lost if the server is away at the"
-        " commit; run `manage.py migrate --database %s`, or set HOOKBOX_OUTBOX = False",
+        "%s is not kept in the outbox of database %r: %s. It is lost if the server is away at the commit;"
+        " run `manage.py migrate --database %s`, or set HOOKBOX_OUTBOX = False",
         job.hook or job.topic,
         job.using,
         why,

@@ -122,7 +122,7 @@ def _outboxes(using: str | None) -> list[tuple[str, QuerySet[OutboxEntry]]]:
     names = (
         [using] if using else [name for name in connections if router.allow_migrate_model(name, OutboxEntry)]
     )
-    return [(name, OutboxEntry.objects.using(name)) for name in names if using or outbox.has_table(name)]
+    return [(name, outbox.of(name)) for name in names if using or outbox.has_table(name)]
 
 
 def _said(flushed: outbox.Flushed) -> str:
