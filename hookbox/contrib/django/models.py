@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from hookbox.contrib.django.fields import WebAddressField
 from hookbox.contrib.django.listening import ListenerQuerySet, check_listener
 from hookbox.contrib.django.match.written import from_json
 
@@ -20,7 +21,7 @@ class Listener(models.Model):
 
     uuid = models.UUIDField(_("identifier"), default=uuid.uuid4, unique=True, editable=False)
     hook = models.CharField(_("hook"), max_length=255, db_index=True)
-    url = models.CharField(_("URL"), max_length=2048, validators=[URLValidator(schemes=["http", "https"])])
+    url = WebAddressField(_("URL"), max_length=2048, validators=[URLValidator(schemes=["http", "https"])])
     match = models.JSONField(_("condition"), default=dict, blank=True)
     config = models.JSONField(_("configuration"), default=dict, blank=True)
     secret = models.CharField(_("secret"), max_length=255, blank=True)
