@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
+from urllib.parse import urlencode
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.errors import HookboxError
@@ -41,31 +42,46 @@ def post(path: str, body: bytes, content_type: str, headers: dict[str, str] | No
     Raises:
         HookboxError: no answer came, or the token cannot be sent; an answer of any status is returned.
     """
+    return _call(path, body, {"Content-Type": content_type, **(headers or {})}, float(conf.timeout()))
+
+
+def get(path: str, query: dict[str, str], timeout: float | None = None) -> Answer:
+    """Look at something of the server's, with the project's token.
+
+    Blocks, for `timeout` seconds at most without hearing anything, or else for `HOOKBOX_TIMEOUT`.
+
+    Raises:
+        HookboxError: no answer came; one of any status is returned.
+    """
+    return _call(f"{path}?{urlencode(query)}", None, {}, timeout or float(conf.timeout()))
+
+
+def _call(path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> Answer:
+    given = {"Accept": "application/json", **headers}
     token = conf.api_token()
-    given = {"Content-Type": content_type, "Accept": "application/json", **(headers or {})}
     if token:
         if not (token.isascii() and token.isprintable()):  # the standard library's complaint would show it
             raise HookboxError("HOOKBOX_API_SECURITY_TOKEN has characters that no header can carry")
         given["Authorization"] = f"Bearer {token}"
-    where = conf.url() + path
+    where = conf.url() + path.partition("?")[0]
     try:
-        request = urllib.request.Request(where, body, given)
-        with _opener.open(request, timeout=float(conf.timeout())) as answer:
+        request = urllib.request.Request(conf.url() + path, body, given)
+        with _opener.open(request, timeout=timeout) as answer:
             return Answer(answer.status, answer.read(_MOST), _named(answer.headers))
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, error.read(_MOST), _named(error.headers))
     except TimeoutError:
-        raise _silent(where) from None
+        raise _silent(where, timeout) from None
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
-            raise _silent(where) from None
+            raise _silent(where, timeout) from None
         raise HookboxError(f"Hookbox at {where} cannot be reached: {reason}; is it running?") from error
 
 
-def _silent(where: str) -> HookboxError:
-    return HookboxError(f"Hookbox at {where} did not answer within {conf.timeout()} s", timeout=True)
+def _silent(where: str, timeout: float) -> HookboxError:
+    return HookboxError(f"Hookbox at {where} did not answer within {timeout:g} s", timeout=True)
 
 
 def _named(headers: object) -> dict[str, str]:
