@@ -1,33 +1,16 @@
 """What all tests share: a server and its application as real processes, a real browser, and watchfulness."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.browsing import real_browser
+
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 os.environ["HOOKBOX_STORE"] = ":memory:"  # for servers of tests that name no file
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-def missing(what):
-    """Fail where it has to be there, and skip, for all to see, where it need not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is needed on CI")
-    pytest.skip(f"NOT TESTED: {what} is missing")
 
 
 @pytest.fixture
@@ -52,20 +35,8 @@ def server(app):
 @pytest.fixture(scope="session")
 def browser():
     """A real browser, through playwright."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not executable:
-        missing("Chromium")
-    try:
-        from playwright.sync_api import expect, sync_playwright
-    except ImportError:
-        missing("playwright")
-    from hookbox.testing import DEADLINE
-
-    expect.set_options(timeout=DEADLINE * 1000)
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, args=list(BROWSER_FLAGS))
+    with real_browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(autouse=True)
