@@ -18,7 +18,10 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hookbox", "hookbox.*"]),
     package_data={
-        "hookbox": ["py.typed", *(f"**/*.{kind}" for kind in ("js", "mjs", "ts", "mts", "html", "css"))],
+        "hookbox": [
+            "py.typed",
+            *(f"**/*.{kind}" for kind in ("js", "mjs", "ts", "mts", "html", "css", "svg")),
+        ],
     },
     entry_points={
         "console_scripts": ["hookbox = hookbox.__main__:main"],

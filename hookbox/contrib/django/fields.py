@@ -8,6 +8,7 @@ import django
 from django import forms
 from django.core.validators import URLValidator
 from django.db import models
+from django.utils.text import capfirst
 
 LONGEST = 2048
 """Characters of an address."""
@@ -34,7 +35,7 @@ class WebAddressField(models.CharField):  # type: ignore[type-arg]  # generic fo
 
     def formfield(self, **options: Any) -> Any:
         """`url_field`, with what the caller asks for besides."""
-        asked = {"required": not self.blank, "label": str(self.verbose_name).capitalize(), **options}
+        asked = {"required": not self.blank, "label": capfirst(self.verbose_name), **options}
         wanted = ("required", "label", "help_text", "initial", "widget", "error_messages", "disabled")
         given = {name: value for name, value in asked.items() if name in wanted}
         return url_field(**{"help_text": self.help_text, **given})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import JSONField
-from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +22,8 @@ from hookbox.contrib.django.match import (
     CONDITION_EXACT,
     CONDITION_PASS,
     CONDITION_STARTSWITH,
+    MATCHABLE_CHOICES,
+    const_to_matchable,
 )
 
 KEEP = -1
@@ -30,13 +31,6 @@ KEEP = -1
 LONGEST = 1000
 """Characters to compare with."""
 
-CONDITIONS: list[tuple[int, Promise]] = [
-    (CONDITION_PASS, _("anything")),
-    (CONDITION_EXACT, _("exact")),
-    (CONDITION_STARTSWITH, _("starts with")),
-    (CONDITION_ENDSWITH, _("ends with")),
-    (CONDITION_CONTAINS, _("contains")),
-]
 _OF_NUMBERS = [CONDITION_PASS, CONDITION_EXACT]
 _WRITTEN = {
     "$startswith": CONDITION_STARTSWITH,
@@ -54,6 +48,14 @@ class HookConfigForm(forms.Form):
         label=_("Listener URL"),
         help_text=_("Events are sent to this address with POST, as JSON."),
         widget=forms.URLInput(attrs={"placeholder": "https://example.com/hooks", "autocomplete": "url"}),
+    )
+
+
+class StateForm(forms.Form):
+    """Whether a listener gets anything at all."""
+
+    active = forms.BooleanField(
+        label=_("Active"), required=False, help_text=_("While it is off, no events are sent to it.")
     )
 
 
@@ -82,7 +84,9 @@ class MatchForm(forms.Form):
         cond, query = (self.fields[f"{self.argument}_{part}"] for part in ("cond", "query"))
         assert isinstance(cond, forms.ChoiceField)
         choices: list[Any] = [
-            each for each in CONDITIONS if each[0] in _OF_NUMBERS or about is None or compares_text(about)
+            each
+            for each in MATCHABLE_CHOICES
+            if each[0] in _OF_NUMBERS or about is None or compares_text(about)
         ]
         if self.initial.get(f"{self.argument}_cond") == KEEP:
             choices.insert(0, (KEEP, _("as it is now")))
@@ -121,7 +125,7 @@ def match_form_for(hook: Any, name: str) -> type[MatchForm]:
     """The form for conditions of one argument of a hook; its fields are `<name>_cond` and `<name>_query`."""
     fields = {
         f"{name}_cond": forms.TypedChoiceField(
-            coerce=int, empty_value=CONDITION_PASS, choices=CONDITIONS, initial=CONDITION_PASS, required=False
+            coerce=int, empty_value=None, choices=MATCHABLE_CHOICES, initial=CONDITION_PASS, required=False
         ),
         f"{name}_query": forms.CharField(required=False, max_length=LONGEST),
     }
@@ -147,35 +151,45 @@ def matcher_for(hook: Any, name: str, condition: int, text: str) -> Any:
         raise ValidationError(_("Enter the text to compare with."), code="required")
     if condition == CONDITION_CONTAINS and field is not None and field.many_to_many:
         return matching.Contains(model_value(field, text))
-    kinds = {
-        CONDITION_STARTSWITH: matching.Startswith,
-        CONDITION_ENDSWITH: matching.Endswith,
-        CONDITION_CONTAINS: matching.Contains,
-    }
-    return kinds[condition](text)
+    return const_to_matchable(condition, text)
 
 
 def _has_one_type(field: Any) -> bool:
     return field is not None and not field.many_to_many and not isinstance(field, JSONField)
 
 
-def match_forms(hook: Any, stored: Mapping[str, Any], data: Any = None) -> list[forms.Form]:
-    """A form for each argument of a hook, filled with what a listener has stored."""
-    return [
-        form(data, initial=_initial(name, stored)) if name in stored else form(data)
+def match_forms(hook: Any, stored: Mapping[str, Any], data: Any = None) -> dict[str, forms.Form]:
+    """The form for each argument of a hook, filled with what a listener has stored."""
+    return {
+        name: form(data, initial=_initial(name, stored)) if name in stored else form(data)
         for name, form in hook.match_forms.items()
-    ]
+    }
 
 
-def edited(stored: Mapping[str, Any], said: Iterable[forms.Form]) -> dict[str, Any]:
-    """A listener's condition with what valid forms have changed of it, in JSON form."""
+def edited(stored: Mapping[str, Any], said: Mapping[str, forms.Form]) -> dict[str, Any]:
+    """A listener's condition in JSON form, with what valid forms have changed of it.
+
+    Raises:
+        ValidationError: it is too large now.
+    """
     result = dict(stored)
-    for form in said:
-        if form.has_changed() and isinstance(form, MatchForm):
-            result.pop(form.argument, None)
-            if form.matcher is not None:
-                result.update(matching.to_json({form.argument: form.matcher}))
-    return result
+    for name, form in said.items():
+        if form.has_changed():
+            result.pop(name, None)
+            matcher = _matcher_of(form, name)
+            if matcher is not None:
+                result[name] = matcher
+    return matching.to_json(result)
+
+
+def _matcher_of(form: Any, name: str) -> Any:
+    if hasattr(form, "matcher"):
+        return form.matcher
+    condition, text = (form.cleaned_data.get(f"{name}_{part}") for part in ("cond", "query"))
+    mapping = matching.mtuplelist_to_matchdict(
+        [(name, condition or CONDITION_PASS, text)], exact=matching.Text
+    )
+    return mapping.get(name)
 
 
 def _initial(name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,3 +213,20 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def described(hook: Any, stored: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A condition for people: for each argument a `label`, `words` and a `text`."""
+    words = dict(MATCHABLE_CHOICES)
+    lines = []
+    for name, written in stored.items():
+        condition, text = read_condition(written)
+        if condition == KEEP:
+            said = {"words": str(_("matches")), "text": json.dumps(written, ensure_ascii=False)}
+        elif condition == CONDITION_EXACT:
+            said = {"words": str(_("is")) if text else str(_("is empty")), "text": text}
+        else:
+            said = {"words": str(words[condition]), "text": text}
+        if condition != CONDITION_PASS:
+            lines.append({"label": argument_label(hook, name), **said})
+    return lines
