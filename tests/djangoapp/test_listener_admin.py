@@ -224,6 +224,7 @@ def test_who_may_only_look_can_change_nothing(client, user_with):
     user = user_with("ann", "view", is_staff=True)
     client.force_login(user)
     listener = listener_of(user, secret=SECRET)
+    assert client.get(f"{LIST}{listener.pk}/change/").status_code == 200
     assert change(client, listener, url=f"{URL}/2").status_code == 403
     assert client.post(f"{LIST}{listener.pk}/secret/").status_code == 403
     act(client, "disable", listener)
@@ -267,9 +268,8 @@ def test_a_replay_asks_since_when(client, root):
 
 
 def test_a_replay_without_server_says_so_once(client, root):
-    first, *more = said(replay(client, listener_of(), listener_of()))
-    assert "cannot be reached" in first
-    assert more == ["0 deliveries are tried again."]
+    (only,) = said(replay(client, listener_of(), listener_of()))
+    assert "cannot be reached" in only
 
 
 # with a server

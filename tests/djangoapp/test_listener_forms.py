@@ -58,7 +58,7 @@ def test_there_are_five_conditions_and_none_is_a_regular_expression():
         (CONDITION_ENDSWITH, "ends with"),
         (CONDITION_CONTAINS, "contains"),
     ]
-    assert "like" not in str(form).lower()
+    assert "like" not in form.as_p().lower()
     assert "name_cond" in said(PlainHook(), "name", 5, "^J")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -213,22 +213,24 @@ class ListenerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for 
                 "checkbox": ACTION_CHECKBOX_NAME,
             }
             return TemplateResponse(request, "admin/hookbox/listener/replay.html", context)
-        since = form.cleaned_data["since"]
-        self._each(request, queryset, lambda listener: deliveries.replay(listener, since))
+        self._replay(request, queryset, form.cleaned_data["since"])
         return None
 
-    def _each(
-        self, request: HttpRequest, queryset: QuerySet[Listener], replay: Callable[[Listener], int]
-    ) -> None:
-        count = 0
-        for listener in queryset:
+    def _replay(self, request: HttpRequest, listeners: QuerySet[Listener], since: datetime) -> None:
+        count, problem = 0, None
+        for listener in listeners:
             try:
-                count += replay(listener)
+                count += deliveries.replay(listener, since)
             except HookboxError as error:
-                self.message_user(request, str(error), messages.ERROR)
+                problem = error
                 break  # the next one would fare the same
-        text = ngettext("%(count)d delivery is tried again.", "%(count)d deliveries are tried again.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.INFO)
+        if problem is not None:
+            self.message_user(request, str(problem), messages.ERROR)
+        if count or problem is None:
+            text = ngettext(
+                "%(count)d delivery is tried again.", "%(count)d deliveries are tried again.", count
+            )
+            self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.INFO)
 
 
 def _sees_all(request: HttpRequest) -> bool:

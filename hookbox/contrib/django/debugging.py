@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import sleep
 from typing import Any, Final
@@ -70,7 +70,7 @@ class Caught:
     status: int
     verdict: str
     why: str
-    number: int = field(default=0, compare=False)
+    number: int = 0
 
 
 @csrf_exempt
@@ -129,8 +129,7 @@ def _keep(one: Caught) -> None:
     except ValueError:  # it has run out in between
         cache.set(_KEY, number := 1, _DAY)
     cache.touch(_KEY, _DAY)
-    numbered = Caught(**{**{name: getattr(one, name) for name in one.__slots__}, "number": number})
-    cache.set(f"{_KEY}-{number % KEPT}", numbered, _DAY)
+    cache.set(f"{_KEY}-{number % KEPT}", replace(one, number=number), _DAY)
 
 
 def _caught(request: HttpRequest, status: int) -> Caught:
