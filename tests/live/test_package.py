@@ -24,7 +24,7 @@ def wheel(request, tmp_path_factory):
 def test_the_wheel_has_the_modules_the_browser_client_and_the_types(wheel, request):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = request.config.rootpath / "hookbox"
-    kinds = ("*.py", "*.js", "*.mjs", "*.d.ts", "*.d.mts", "*.html", "*.css", "py.typed")
+    kinds = ("*.py", "*.js", "*.mjs", "*.d.ts", "*.d.mts", "*.html", "*.css", "*.svg", "py.typed")
     expected = {str(file.relative_to(package.parent)) for kind in kinds for file in package.rglob(kind)}
     assert "hookbox/js/hookbox.min.js" in expected
     assert expected <= names
