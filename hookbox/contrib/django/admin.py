@@ -107,7 +107,7 @@ class ListenerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for 
     @admin.display(description=gettext_lazy("URL"), ordering="url")
     def address(self, listener: Listener) -> str:
         """The address, short enough to leave room for the other columns."""
-        return Truncator(listener.url).chars(60)
+        return Truncator(listener.url).chars(40)
 
     @admin.display(description=gettext_lazy("secret"))
     def secret_shown(self, listener: Listener) -> str:
