@@ -7,6 +7,9 @@ WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 DJANGO_OLDEST := 4.2
 
+# Tests start hundreds of processes; each would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
 
