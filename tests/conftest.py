@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from warm import Starts
 
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -28,6 +29,22 @@ def missing(what):
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is needed on CI")
     pytest.skip(f"NOT TESTED: {what} is missing")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starts():
+    """How servers are started: by forking."""
+    starts = Starts()
+    starts.begin()
+    yield starts
+    starts.end()
+
+
+@pytest.fixture(scope="module")
+def cold(starts):
+    """Has the servers of the module executed, not forked: for tests about starts, ends, restarts and the command."""
+    with starts.cold():
+        yield
 
 
 @pytest.fixture
