@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 DJANGO_OLDEST := 4.2
 
@@ -19,7 +19,7 @@ help: ## show this
 run: $(VENV)/installed ## start the example chat and its Hookbox, and print where to find them
 	@exec $(BIN)/python examples/chat/run.py
 
-test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in two processes (WORKERS=0 for one)
+test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
 	$(PYTEST) $(TESTS)
 	$(if $(TESTS),,$(PYTEST) tests/djangoapp)
 	$(if $(TESTS),,PYTHONPATH=$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)
