@@ -5,12 +5,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from warm import Starts
 
 from tests.browsing import real_browser
 
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 os.environ["HOOKBOX_STORE"] = ":memory:"  # for servers of tests that name no file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starts():
+    """How servers are started: by forking."""
+    starts = Starts()
+    starts.begin()
+    yield starts
+    starts.end()
+
+
+@pytest.fixture(scope="module")
+def cold(starts):
+    """Has the servers of the module executed, not forked: for tests about starts, ends, restarts and the command."""
+    with starts.cold():
+        yield
 
 
 @pytest.fixture

@@ -57,14 +57,16 @@ class HookboxProcess:
         given: dict[str, object] = {"port": 0, "api_security_token": self.TOKEN, "store": ":memory:"}
         if self._app is not None:
             given["cbport"] = self._app.port
-        arguments = [*command, *_as_flags(given | flags)]
-        self.process = subprocess.Popen(arguments, stdout=self._log, stderr=subprocess.STDOUT)
+        self.process = self._launch([*command, *_as_flags(given | flags)])
         try:
             self.url = self.wait_for_log(r"Listening to hookbox on (\S+)", STARTING).group(1)
         except RuntimeError:
             self.__exit__()
             raise
         self.port = urllib.parse.urlsplit(self.url).port or 0
+
+    def _launch(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(arguments, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property
     def app(self) -> ScriptedApp:

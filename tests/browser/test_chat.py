@@ -346,7 +346,7 @@ def test_people_see_who_comes_and_who_goes(people, comet):
     bob.comes_in()
     ann.expect(ann.present.filter(has_text=bob.name)).to_have_count(1)
     bob.expect(bob.present.filter(has_text=ann.name)).to_have_count(1)
-    bob.context.close()
+    bob.page.close(run_before_unload=True)  # as people do; without, the page may have no chance to say that it goes
     ann.expect(ann.present.filter(has_text=bob.name)).to_have_count(0)
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from hookbox.testing import DEADLINE, HookboxProcess
 
+pytestmark = pytest.mark.usefixtures("cold")
+
 SLOWER = DEADLINE / 10  # the factor that deadlines of slow machines are stretched by
 
 

@@ -11,6 +11,8 @@ from dispatching import api, batch, form, rows
 
 from hookbox.testing import DEADLINE, ApiRefused, HookboxProcess, Receiver
 
+pytestmark = pytest.mark.usefixtures("cold")
+
 FEATURES = ["ack", "ping", "recover"]
 
 

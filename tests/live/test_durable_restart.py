@@ -4,6 +4,8 @@ import pytest
 
 from hookbox.testing import HookboxProcess
 
+pytestmark = pytest.mark.usefixtures("cold")
+
 
 @pytest.fixture
 def begin(tmp_path):

@@ -19,6 +19,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from crash import Crashes
 
+pytestmark = pytest.mark.usefixtures("cold")
+
 NOWHERE = "http://127.0.0.1:9/"
 
 

@@ -7,7 +7,8 @@ once everything is loaded that can wait; `run`, what `code` left in `result`. On
 A greenlet that sleeps 10 ms at a time tells how late the loop was. A machine that runs other things makes it late
 too, which is not the server's fault. So the time that its threads were ready and waited for a processor, which the
 kernel tells (`schedstat`), is taken off; and the work that came in meanwhile and is done after it in one go, by how
-busy the loop has been lately. Where the kernel does not tell, only the time counts that the loop's thread computed.
+busy the loop has been lately, unless it was at one thing all the time. Where the kernel does not tell, only the time
+counts that the loop's thread computed. A loop that was late though it only waited for something was woken late.
 """
 
 from hookbox.__main__ import main  # isort: skip - patches everything, so it comes first
@@ -22,9 +23,11 @@ import time
 import traceback
 from collections import Counter
 from contextlib import contextmanager
+from itertools import chain, starmap
 from pathlib import Path
 
 import gevent
+import gevent.hub
 from gevent import monkey
 from gevent.server import StreamServer
 from greenlet import greenlet
@@ -47,12 +50,31 @@ class Witness:
     """A native thread that looks at what the loop is at while it is late."""
 
     def __init__(self):
+        self.task = 0
+        """Its id among the tasks of the kernel."""
         self.beat_at = time.monotonic()
-        """When the loop's heart last beat; it says so."""
+        """When the loop's heart last beat."""
         self.seen = []
         """What the loop was at, look after look, since it is late."""
+        self._frames = []
         self._loop = get_native_ident()
         start_native_thread(self._watch, ())
+
+    def look_from(self, beat_at):
+        """The heart beats: what was seen before is of no interest any more."""
+        self.beat_at = beat_at
+        self.seen.clear()
+        self._frames.clear()
+
+    @property
+    def rests(self):
+        """Whether it was seen, and never at anything but waiting for something to happen."""
+        return {frame.f_code for frame in self._frames} == {gevent.hub.Hub.run.__code__}
+
+    @property
+    def stuck(self):
+        """Whether it was seen at one thing only, again and again."""
+        return len(self._frames) > 2 and len({*map(id, self._frames)}) == 1
 
     @property
     def looks(self):
@@ -61,18 +83,28 @@ class Witness:
         return f"{len(self.seen)} looks" + "".join(f"; {count} times at\n{stack}" for stack, count in most)
 
     def _watch(self):
+        self.task = get_native_id()
         while True:
             native_sleep(BEAT)
             if time.monotonic() - self.beat_at > SUSPICIOUS:
-                self.seen.append("".join(traceback.format_stack(sys._current_frames()[self._loop], limit=8)))
+                frame = sys._current_frames()[self._loop]
+                self._frames.append(frame)
+                self.seen.append("".join(traceback.format_stack(frame, limit=8)))
 
 
 class Processor:
-    """What this process gets of the processors."""
+    """What this process gets of the processors.
+
+    Args:
+        witness: does not count: it waits for a processor a hundred times a second, with nothing in hand that the
+            loop needs, and while the loop may just be blocked.
+    """
 
     TASKS = Path("/proc/self/task")
 
-    def __init__(self):
+    def __init__(self, witness):
+        self._witness = witness
+        self._waited = {}
         self.tells = self._read(str(get_native_id()))[0] > 0
 
     def _read(self, task):
@@ -81,13 +113,17 @@ class Processor:
         except OSError:  # not told, or the thread has ended
             return [0.0, 0.0]
 
-    @property
     def waited(self):
-        """Seconds in all that its threads were ready and had to wait, 0 where the kernel does not tell.
+        """Seconds, since it was last asked, that threads were ready and had to wait; 0 where the kernel does not tell.
 
-        All its threads, because another may wait for a processor while it holds the lock that the loop needs.
+        All threads, because another may wait for a processor while it holds the lock that the loop needs. What one
+        had waited before must not be taken off again when it ends.
         """
-        return sum(self._read(task)[1] for task in os.listdir(self.TASKS)) if self.tells else 0.0
+        if not self.tells:
+            return 0.0
+        tasks = [task for task in os.listdir(self.TASKS) if int(task) != self._witness.task]
+        before, self._waited = self._waited, {task: self._read(task)[1] for task in tasks}
+        return sum(max(0.0, now - before.get(task, 0.0)) for task, now in self._waited.items())
 
 
 class Heartbeat:
@@ -95,7 +131,7 @@ class Heartbeat:
 
     def __init__(self):
         self._witness = Witness()
-        self._processor = Processor()
+        self._processor = Processor(self._witness)
         self._busy = 0.0
         self._excused = self._excused_cpu = 0.0
         self.begin()
@@ -114,21 +150,23 @@ class Heartbeat:
         self._excused_cpu += time.thread_time() - used
 
     def run(self):
+        self._processor.waited()
         while True:
-            began, used, waited = time.monotonic(), time.thread_time(), self._processor.waited
-            self._witness.beat_at = began
-            self._witness.seen.clear()
+            began, used, all_used = time.monotonic(), time.thread_time(), time.process_time()
+            self._witness.look_from(began)
             self._excused = self._excused_cpu = 0.0
             gevent.sleep(BEAT)
             took = time.monotonic() - began - self._excused
-            self._note(took, time.thread_time() - used - self._excused_cpu, self._processor.waited - waited)
+            computed = time.thread_time() - used - self._excused_cpu
+            self._note(took, computed, time.process_time() - all_used, self._processor.waited())
 
-    def _note(self, took, computed, waited):
+    def _note(self, took, computed, all_computed, waited):
         raw = took - BEAT
-        others = (
-            waited * (1 + min(1.0, 2 * self._busy)) if self._processor.tells else max(0.0, raw - computed)
-        )
+        catching_up = 0 if self._witness.stuck else min(1.0, 2 * self._busy)
+        others = waited * (1 + catching_up) if self._processor.tells else max(0.0, raw - computed)
         own = raw - others
+        if self._witness.rests:  # the machine woke it late, unless another thread kept it from running
+            own = min(own, all_computed)
         self._busy += (computed / took - self._busy) * min(1.0, took / REMEMBERED)
         self.worst_raw = max(self.worst_raw, raw)
         if own > self.worst:
@@ -163,7 +201,7 @@ def report():
     what it has not taken yet, may have to do so for long.
     """
     with heartbeat.excused():
-        greenlets = [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and _has_begun(thing)]
+        greenlets = [thing for thing in _objects_of(greenlet) if _has_begun(thing)]
         which = Counter(map(_job, greenlets))
     told = {
         "late": heartbeat.worst,
@@ -176,6 +214,16 @@ def report():
     errors.texts = []
     heartbeat.begin()
     return told
+
+
+def _objects_of(kind):
+    """All objects of a kind.
+
+    No other thread gets a word in while all objects are held, for this is one call from the interpreter's view: one
+    that is making a tuple of what it reads fails when somebody else holds it, too ("bad argument to internal function").
+    """
+    everything = chain.from_iterable(starmap(gc.get_objects, [()]))
+    return list(filter(kind.__instancecheck__, everything))
 
 
 def _has_begun(thing):
