@@ -15,6 +15,7 @@ from hookbox.contrib.django.models import Listener
 from hookbox.contrib.django.registry import hooks
 from hookbox.contrib.django.sending import road
 from hookbox.contrib.django.sending.jobs import SendResult
+from hookbox.contrib.django.sending.lookup import with_secrets
 
 
 @pytest.fixture
@@ -98,6 +99,7 @@ class OnlyDefault:
 def test_where_a_database_has_no_listeners_the_usual_ones_are_told(asked, in_both, settings, monkeypatch):
     settings.DATABASE_ROUTERS = [f"{__name__}.OnlyDefault"]
     assert told_of_a_row_in_other(asked) == ["https://default.example/"]
+    assert [each.url for each in with_secrets(asked[0][0])[0].targets] == ["https://default.example/"]
     settings.DATABASE_ROUTERS = []
     monkeypatch.setattr(connections["other"].introspection, "table_names", list)
     assert told_of_a_row_in_other(asked) == ["https://default.example/"]
