@@ -3,14 +3,12 @@
 import asyncio
 import json
 import logging
-import sys
-from types import ModuleType
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.utils.translation import gettext_lazy
 
-from hookbox.contrib.django import event, hook
+from hookbox.contrib.django import event, hook, tasks
 from hookbox.contrib.django.errors import DeliveryFailed
 from hookbox.contrib.django.event import Hook, WebhookSignal
 from hookbox.contrib.django.match import Is, Startswith, Text
@@ -413,10 +411,7 @@ def test_a_task_of_ones_own_is_called_for_each_listener(told):
 
 
 @pytest.mark.django_db
-def test_the_class_that_ports_name_as_their_task_changes_nothing(asked, monkeypatch):
-    tasks = ModuleType("hookbox.contrib.django.tasks")
-    tasks.WebhookSignal = type("WebhookSignal", (), {})
-    monkeypatch.setitem(sys.modules, tasks.__name__, tasks)
+def test_the_class_that_ports_name_as_their_task_changes_nothing(asked):
     for task in (None, WebhookSignal, tasks.WebhookSignal):
         Hook("h", topic="t", task_cls=task).send(None)
     assert len(asked) == 3
@@ -439,6 +434,21 @@ def test_any_object_with_two_methods_is_a_task():
     hook.async_ = False
     assert hook.send(None, a=2)[0].status == "delivered"
     assert Task.calls == [("later", [URL, {"a": 1}]), ("now", [URL, {"a": 2}])]
+
+
+@pytest.mark.django_db
+def test_a_task_made_from_that_of_old_is_run(told):
+    class Ported(tasks.WebhookSignal):
+        def run(self, url, payload, **kwargs):
+            told.append((url, payload))
+
+    hook = Hook("h", task_cls=Ported, async_=False)
+    hook.add_listener(URL)
+    hook.send(None, a=1)
+    assert told == [(URL, {"a": 1})]
+    hook.async_ = True
+    with pytest.raises(NotImplementedError, match="Ported has no apply_async"):
+        hook.send(None, a=1)
 
 
 @pytest.mark.django_db

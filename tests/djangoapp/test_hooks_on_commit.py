@@ -4,14 +4,18 @@ import logging
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import signals
 from django.dispatch import Signal
 from project.library.models import Person
 
+from hookbox.contrib.django import listening
 from hookbox.contrib.django.event import Hook, ModelHook, SignalHook, WebhookSignal
+from hookbox.contrib.django.models import Listener
+from hookbox.contrib.django.registry import hooks
 from hookbox.contrib.django.sending import road
 from hookbox.contrib.django.sending.jobs import SendResult
+from hookbox.contrib.django.sending.lookup import with_secrets
 
 
 @pytest.fixture
@@ -57,13 +61,48 @@ def test_the_commit_is_that_of_the_database_which_the_signal_names(asked, regist
     assert [job.using for job, _ in asked] == ["other", "default", "default"]
 
 
-@pytest.mark.django_db(databases=["default", "other"])
-def test_listeners_are_where_they_are_made_whichever_database_the_row_is_in(asked, register):
-    hook = register(ModelHook(Person, signals.post_save, name="m"))
-    listener = hook.add_listener("https://x.example/")
-    assert listener._state.db == "default"
+def told_of_a_row_in_other(asked):
+    asked.clear()
     Person.objects.using("other").create(name="Joe")
-    assert [target.listener for target in asked[0][0].targets] == [str(listener.uuid)]
+    return [target.url for job, _ in asked for target in job.targets]
+
+
+@pytest.fixture
+def in_both(register, monkeypatch):
+    """A hook with a listener in each database."""
+    monkeypatch.setattr(listening, "_have_listeners", set())
+    hook = register(ModelHook(Person, signals.post_save, name="m"))
+    for using in ("default", "other"):
+        Listener.objects.using(using).create(hook="m", url=f"https://{using}.example/")
+    return hook
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_the_listeners_are_those_of_the_database_in_which_it_happens(asked, in_both):
+    assert told_of_a_row_in_other(asked) == ["https://other.example/"]
+    assert told_of_a_row_in_other(asked) == ["https://other.example/"]
+    in_both.send(Person, instance=Person.objects.using("other").get(pk=1))  # by hand, too
+    assert [target.url for target in asked[-1][0].targets] == ["https://other.example/"]
+    asked.clear()
+    Person.objects.create(name="Joe")
+    assert [target.url for target in asked[0][0].targets] == ["https://default.example/"]
+    in_both.test(Listener.objects.using("other").get())
+    assert asked[-1][0].using == "other"
+
+
+class OnlyDefault:
+    def allow_migrate(self, db, app_label, **hints):
+        return db == "default"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_where_a_database_has_no_listeners_the_usual_ones_are_told(asked, in_both, settings, monkeypatch):
+    settings.DATABASE_ROUTERS = [f"{__name__}.OnlyDefault"]
+    assert told_of_a_row_in_other(asked) == ["https://default.example/"]
+    assert [each.url for each in with_secrets(asked[0][0])[0].targets] == ["https://default.example/"]
+    settings.DATABASE_ROUTERS = []
+    monkeypatch.setattr(connections["other"].introspection, "table_names", list)
+    assert told_of_a_row_in_other(asked) == ["https://default.example/"]
 
 
 @pytest.mark.django_db
@@ -134,6 +173,7 @@ def test_after_a_rollback_nothing_is_sent_and_what_was_saved_around_it_is(told):
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
 def test_a_task_of_ones_own_waits_for_the_right_database(told):
+    hooks["m"].listener(url="https://x.example/").save(using="other")
     with transaction.atomic(), transaction.atomic(using="other"):
         Person.objects.using("other").create(name="Joe")
     assert len(told) == 1

@@ -59,15 +59,19 @@ class ListenerBuilder:
         self._secret = secret
         return self
 
-    def save(self) -> Listener:
+    def save(self, using: str | None = None) -> Listener:
         """Create it.
+
+        Args:
+            using: alias of the database in which it is to be; the router's choice unless given.
 
         Raises:
             ValidationError: something about it is wrong; says what by field.
         """
         listener = self._made()
+        listener._state.db = using
         listener.full_clean()
-        listener.save(force_insert=True)
+        listener.save(force_insert=True, using=using)
         return listener
 
     def _made(self) -> Listener:

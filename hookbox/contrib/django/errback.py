@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.decorators import check_signature, key_of, once, open_to_all
+from hookbox.contrib.django.listening import listeners_in
 from hookbox.contrib.django.models import Listener
 from hookbox.contrib.django.sending import health
 from hookbox.contrib.django.sending.dispatch import TAG
@@ -50,7 +51,7 @@ def _take(request: HttpRequest) -> HttpResponse:
         return _said(400, "not what a Hookbox server tells")
     if listener is None or using not in connections:
         return _said(200, "not about a listener")
-    known = Listener.objects.using(using).filter(uuid=listener).first()
+    known = Listener.objects.using(listeners_in(using)).filter(uuid=listener).first()
     if known is None:
         return _said(200, "there is no such listener any more")
     _note(known, using, type, data)

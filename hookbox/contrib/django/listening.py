@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connections, models, router
 from django.utils.translation import gettext_lazy as _
 
 from hookbox.contrib.django import conf
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SEES_ALL = "hookbox.view_all_listeners"
 
+_have_listeners: set[str] = set()
+"""Databases that are known to have the table."""
+
 
 class ListenerQuerySet(models.QuerySet["Listener"]):
     """Listeners, as a query."""
@@ -28,6 +31,21 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         if user is None or user.pk is None:
             return self.none()
         return self if user.has_perm(SEES_ALL) else self.filter(owner=user.pk)
+
+
+def listeners_in(using: str) -> str:
+    """The database whose listeners hear of what happens in one: itself, or if it has none, the usual one."""
+    from hookbox.contrib.django.models import Listener
+
+    usual = router.db_for_read(Listener)
+    if using in (usual, *_have_listeners):
+        return using
+    if not router.allow_migrate_model(using, Listener):
+        return usual
+    if Listener._meta.db_table not in connections[using].introspection.table_names():
+        return usual
+    _have_listeners.add(using)
+    return using
 
 
 def new_secret() -> str:

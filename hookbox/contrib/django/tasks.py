@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hookbox.contrib.django.errors import DeliveryFailed
+from hookbox.contrib.django.event import legacy
+from hookbox.contrib.django.payload import to_text
 from hookbox.contrib.django.sending import health
 from hookbox.contrib.django.sending.attempt import attempt
 from hookbox.contrib.django.sending.backends import backend
@@ -75,23 +77,22 @@ webhook_signal: Any = _as_task()
 """The task of the Celery backend; None without Celery."""
 
 
-class WebhookSignal:
+class WebhookSignal(legacy.WebhookSignal):
     """What posts to one URL for a hook, in the shape of a Celery task of old; hooks may name another.
 
-    Arguments of both: `args` is `[url, payload as JSON text]`; `kwargs` may have `hook`, `timeout` (seconds),
-    `retry`, `max_retries` and `fail_silently`.
+    Arguments of both: `args` is `[url, payload]`, the payload as JSON text or as what that says; `kwargs` may
+    have `hook`, `timeout` (seconds), `retry`, `max_retries` and `fail_silently`.
     """
 
-    @classmethod
-    def apply(cls, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
-        """Post it now.
+    def run(self, url: str, payload: Any, **kwargs: Any) -> Any:
+        """Post it now; `apply` calls it.
 
         Raises:
             DeliveryFailed: it has not arrived.
         """
-        job = cls._job(args, kwargs or {})
+        job = self._job([url, payload], kwargs)
         outcome = deliver(job, job.targets[0], "")
-        if not outcome.ok and not (kwargs or {}).get("fail_silently"):
+        if not outcome.ok and not kwargs.get("fail_silently"):
             raise DeliveryFailed(str(outcome.error(job.targets[0].url)), status=outcome.status or None)
 
     @classmethod
@@ -100,14 +101,18 @@ class WebhookSignal:
 
         Raises:
             HookboxError: the backend cannot be reached.
+            NotImplementedError: a subclass posts in its own way, which the backend does not know.
         """
+        if cls.run is not WebhookSignal.run:
+            super().apply_async(args, kwargs)
         for handed in backend().send([cls._job(args, kwargs or {})]) or ():
             if handed.error is not None:
                 raise handed.error
 
     @staticmethod
     def _job(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
-        url, body = args
+        url, payload = args
+        body = payload if isinstance(payload, str) else to_text(payload)
         job = Job(str(uuid.uuid4()), str(kwargs.get("hook", "")), body, (Target("", url),))
         known = {name: kwargs[name] for name in ("timeout", "retry", "max_retries") if name in kwargs}
         return replace(job, **known)

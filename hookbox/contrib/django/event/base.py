@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ from hookbox.contrib.django.builder import ListenerBuilder
 from hookbox.contrib.django.event.lazy import ConfigForm, MatchForms
 from hookbox.contrib.django.event.legacy import WebhookSignal, apply_task, is_usual
 from hookbox.contrib.django.event.options import apply_options, callable_option, read_name, read_names
+from hookbox.contrib.django.listening import listeners_in
 from hookbox.contrib.django.match import CONDITION_PASS, Text, const_to_matchable
 from hookbox.contrib.django.match.strategy import fits
 from hookbox.contrib.django.payload import to_plain_object, to_text
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from hookbox.contrib.django.models import Listener
+
+_database: ContextVar[str | None] = ContextVar("hookbox_database", default=None)
+"""Where what is being sent has happened; methods that projects override know nothing of it."""
 
 Applier = Callable[[Job, Sequence["Listener"]], list[SendResult]]
 
@@ -133,7 +138,8 @@ class Hook:
             DeliveryFailed, HookboxError: it could not be sent.
         """
         name = f"{self.name}.test"
-        job = self._job(name, {"test": True}, [listener], self.get_using({}))
+        using = listener._state.db or self.get_using({})
+        job = self._job(name, {"test": True}, [listener], using)
         (result,) = self._applier(self.async_, on_commit=False, fail_silently=False)(job, [listener])
         return result
 
@@ -149,7 +155,9 @@ class Hook:
         """The listeners of this hook, whatever they want. For subclasses."""
         from hookbox.contrib.django.models import Listener
 
-        return Listener.objects.filter(hook=self.name, active=True)
+        using = _database.get()
+        rows = Listener.objects.using(listeners_in(using)) if using else Listener.objects.all()
+        return rows.filter(hook=self.name, active=True)
 
     def get_listeners(self, sender: Any, payload: JSONObject) -> list[Listener]:
         """The active listeners that want a payload, oldest first.
@@ -164,7 +172,7 @@ class Hook:
         return str((function(payload) if function else self.topic) or "")
 
     def get_using(self, payload: Mapping[str, Any]) -> str:
-        """The alias of the database whose commit a message waits for, and with it its entry in the outbox."""
+        """The alias of the database in which it happens: its commit is waited for, its listeners are told."""
         from hookbox.contrib.django.models import Listener
 
         return router.db_for_write(Listener)
@@ -240,7 +248,11 @@ class Hook:
     def _send(self, sender: Any, payload: dict[str, Any]) -> list[SendResult]:
         using = self.get_using(payload)
         plain = to_plain_object(self.prepare_payload(sender, payload))
-        listeners = self.get_listeners(sender, plain)
+        token = _database.set(using)
+        try:
+            listeners = self.get_listeners(sender, plain)
+        finally:
+            _database.reset(token)
         topic = self.get_topic(plain)
         if not listeners and not topic:
             return []

@@ -59,13 +59,14 @@ def failed(using: str, listener: str, at: datetime, status: str) -> None:
 
 def disable(using: str, listener: str, reason: str) -> None:
     """Switch a listener off, and tell everybody who wants to know; once, however often it is called."""
+    from hookbox.contrib.django.listening import listeners_in
     from hookbox.contrib.django.models import Listener
     from hookbox.contrib.django.signals import listener_disabled
 
-    active = Listener.objects.using(using).filter(uuid=listener, active=True)
+    active = Listener.objects.using(listeners_in(using)).filter(uuid=listener, active=True)
     if active.update(active=False, disabled_reason=reason, updated_at=timezone.now()):
         logger.warning("listener %s is disabled: %s", listener, reason)
-        told = Listener.objects.using(using).filter(uuid=listener).first()
+        told = Listener.objects.using(listeners_in(using)).filter(uuid=listener).first()
         if told is not None:
             for _, answer in listener_disabled.send_robust(sender=Listener, listener=told):
                 if isinstance(answer, Exception):
@@ -73,6 +74,7 @@ def disable(using: str, listener: str, reason: str) -> None:
 
 
 def _change(using: str, listener: str, **values: Any) -> None:
+    from hookbox.contrib.django.listening import listeners_in
     from hookbox.contrib.django.models import Listener
 
-    Listener.objects.using(using).filter(uuid=listener).update(**values)
+    Listener.objects.using(listeners_in(using)).filter(uuid=listener).update(**values)

@@ -36,7 +36,7 @@ class Job:
         id: of the message; the server takes it once however often it is handed over, and receivers see it.
         hook: name of the hook, which goes out as `hookbox-type`.
         body: what each listener gets, as JSON text.
-        using: alias of the database in which the listeners are.
+        using: alias of the database in which it happened, with its listeners (see `listeners_in`).
         timeout: seconds for one attempt.
         retry: whether it is tried again at all, `max_retries` times at most after the first attempt.
         topic: channel on which it is published too; empty for none.

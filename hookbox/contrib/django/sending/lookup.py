@@ -16,10 +16,13 @@ def with_secrets(job: Job) -> tuple[Job, dict[str, str]]:
     Raises:
         DatabaseError: they cannot be looked up.
     """
+    from hookbox.contrib.django.listening import listeners_in
     from hookbox.contrib.django.models import Listener
 
     wanted = [target.listener for target in job.targets if target.listener]
-    rows = Listener.objects.using(job.using).filter(uuid__in=wanted) if wanted else Listener.objects.none()
+    rows = Listener.objects.none()
+    if wanted:
+        rows = Listener.objects.using(listeners_in(job.using)).filter(uuid__in=wanted)
     secrets = {str(uuid): secret for uuid, secret in rows.values_list("uuid", "secret")} | {"": ""}
     there = tuple(target for target in job.targets if target.listener in secrets)
     if len(there) < len(job.targets):
