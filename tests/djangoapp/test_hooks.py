@@ -316,7 +316,7 @@ def test_what_cannot_be_json_is_told_by_name(sent, caplog):
         ({"in": {"side": {2, 1}}}, {"in": {"side": [1, 2]}}),
         ((1, 2), [1, 2]),
     ],
-    ids=repr,
+    ids=["set", "frozenset", "mixed set", "bytes", "memoryview", "lazy text", "set inside", "tuple"],
 )
 def test_what_python_has_and_json_has_not(sent, value, plain):
     Hook("h", topic="t").send(None, value=value)
