@@ -250,7 +250,7 @@ def test_a_channel_may_be_anything_with_a_text(standin):
     assert only(standin)[1]["channel_name"] == "7"
 
 
-@pytest.mark.parametrize("user", ["", "a\nb", "x" * 129, AnonymousUser()], ids=repr)
+@pytest.mark.parametrize("user", ["", "a\nb", "x" * 129, AnonymousUser()], ids=["empty", "two lines", "long", "nobody"])
 def test_a_name_that_no_user_can_have_is_refused(user, standin):
     for call in (
         lambda: hookbox.subscribe("lobby", user),

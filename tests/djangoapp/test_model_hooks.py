@@ -423,7 +423,8 @@ class LikeRestFramework:
 
 
 @pytest.mark.parametrize(
-    "serializer", [short, LikeRestFramework, f"{__name__}.short", f"{__name__}.LikeRestFramework"], ids=str
+    "serializer", [short, LikeRestFramework, f"{__name__}.short", f"{__name__}.LikeRestFramework"],
+    ids=["function", "class", "path of a function", "path of a class"],
 )
 def test_a_serializer_makes_the_payload_instead(hooked, sent, serializer):
     hooked(Person, serializer=serializer)
