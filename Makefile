@@ -11,13 +11,16 @@ DJANGO_OLDEST := 4.2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
+.PHONY: help run run-django test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 run: $(VENV)/installed ## start the example chat and its Hookbox, and print where to find them
 	@exec $(BIN)/python examples/chat/run.py
+
+run-django: $(VENV)/installed-django ## start the Django example and its Hookbox, and print where to find them and how to log in
+	@exec $(BIN)/python examples/django_chat/run.py
 
 test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
 	$(PYTEST) $(TESTS)
@@ -86,6 +89,10 @@ $(VENV)/bin/python:
 $(VENV)/installed: setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
+
+$(VENV)/installed-django: setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[django]' 'django<6'
+	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-test: setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
