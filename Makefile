@@ -25,7 +25,7 @@ run-django: $(VENV)/installed-django ## start the Django example and its Hookbox
 test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
 	$(PYTEST) $(TESTS)
 	$(if $(TESTS),,$(PYTEST) tests/djangoapp)
-	$(if $(TESTS),,PYTHONPATH=$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)
+	$(if $(TESTS),,PYTHONPATH=$(CURDIR)/$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)
 
 soak: $(VENV)/installed-test ## test under load with faults at random; 10 minutes, or make soak MINUTES=120
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)

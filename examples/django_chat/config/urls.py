@@ -11,4 +11,5 @@ urlpatterns = [
     path("admin/logout/", views.LogOut.as_view()),  # so that both ways out close the live connections
     path("admin/", admin.site.urls),
     path("hookbox/", include("hookbox.contrib.django.urls")),
+    path("webhooks/", include("hookbox.contrib.django.listener_urls")),
 ]
