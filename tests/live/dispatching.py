@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -46,7 +46,8 @@ def request(server, body=b"", headers=None, *, path="/dispatch", method="POST", 
         for name, value in pairs:
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
+        with suppress(BrokenPipeError, ConnectionResetError):  # what is too large is refused before all of it is sent
+            connection.endheaders(body)
         response = connection.getresponse()
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, response.read())
