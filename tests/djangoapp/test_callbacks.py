@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -174,6 +176,35 @@ def test_what_is_not_registered_cannot_be_unregistered():
     assert not handler.calls
     with pytest.raises(ValueError, match="is not registered"):
         unregister_channel_handler(handler)
+
+
+def test_what_threads_register_at_the_same_time_is_all_there():
+    """Also while one takes something away."""
+    comes_and_goes = type("Handler", (), {"connect": lambda self, user: None})()
+    over = threading.Event()
+
+    def come_and_go():
+        while not over.is_set():
+            unregister_channel_handler(register_channel_handler(comes_and_goes))
+
+    def register():
+        for _ in range(300):
+            whcallback("publish")(lambda *args: None)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        restless = threading.Thread(target=come_and_go)
+        threads = [threading.Thread(target=register) for _ in range(2)]
+        for thread in (restless, *threads):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        over.set()
+        restless.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(callbacks.callbacks_for("publish")) == 600
 
 
 @pytest.mark.parametrize("operations", [(), ("create",), ("publish", "subscribe")])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final, TypeVar, overload
 
 from hookbox.contrib.django.callables import Prepared
@@ -38,6 +39,8 @@ class Callback:
 
 
 _callbacks: tuple[Callback, ...] = ()  # replaced as a whole, as other threads walk over it
+_changing: Final = Lock()
+"""Held from looking at `_callbacks` until it is replaced: apps may be imported in several threads."""
 
 
 def callbacks_for(operation: str) -> list[Callback]:
@@ -78,11 +81,13 @@ def register_channel_handler(handler: T) -> T:
     if any(callback.source is handler for callback in _callbacks):
         return handler
     methods = handler() if isinstance(handler, type) else handler
-    for operation in OPERATIONS:
-        method = getattr(methods, operation, None)
-        if callable(method):
-            name = f"{type(methods).__qualname__}.{operation}"
-            _add(Callback(handler, operation, name, True, Prepared(method)))
+    found = {operation: getattr(methods, operation, None) for operation in OPERATIONS}
+    name = type(methods).__qualname__
+    _add(
+        Callback(handler, operation, f"{name}.{operation}", True, Prepared(method))
+        for operation, method in found.items()
+        if callable(method)
+    )
     return handler
 
 
@@ -93,10 +98,11 @@ def unregister_channel_handler(handler: object) -> None:
         ValueError: it is not registered.
     """
     global _callbacks
-    others = tuple(callback for callback in _callbacks if callback.source is not handler)
-    if len(others) == len(_callbacks):
-        raise ValueError(f"{handler!r} is not registered")
-    _callbacks = others
+    with _changing:
+        others = tuple(callback for callback in _callbacks if callback.source is not handler)
+        if len(others) == len(_callbacks):
+            raise ValueError(f"{handler!r} is not registered")
+        _callbacks = others
 
 
 def clear_callbacks() -> None:
@@ -119,13 +125,14 @@ def isolated_callbacks() -> Iterator[None]:
 def _register_function(function: Function, operations: tuple[str, ...]) -> Function:
     prepared = Prepared(function)
     name = getattr(function, "__qualname__", repr(function))
-    known = {callback.operation for callback in _callbacks if callback.source is function}
-    for operation in dict.fromkeys(operations):
-        if operation not in known:
-            _add(Callback(function, operation, name, False, prepared))
+    _add(Callback(function, operation, name, False, prepared) for operation in dict.fromkeys(operations))
     return function
 
 
-def _add(callback: Callback) -> None:
+def _add(wanted: Iterable[Callback]) -> None:
+    """Add those that are not there yet: all or, if one cannot be made, none."""
     global _callbacks
-    _callbacks = (*_callbacks, callback)
+    made = tuple(wanted)
+    with _changing:
+        known = {(id(callback.source), callback.operation) for callback in _callbacks}
+        _callbacks += tuple(each for each in made if (id(each.source), each.operation) not in known)
