@@ -266,6 +266,13 @@ def test_nothing_denies_a_disconnect(result, no_transactions):
     assert told == ["disconnect"]
 
 
+def test_a_disconnect_is_told_whatever_its_form_holds(no_transactions):
+    told = []
+    whcallback("disconnect")(lambda *args: told.append(args[0]))
+    assert ask("disconnect", payload="{", channel_name="a\0b") == [True, {}]
+    assert told == ["disconnect"]
+
+
 # the form
 
 
@@ -374,6 +381,34 @@ def test_answers_are_logged_with_the_user(client, caplog):
     assert (yes.levelno, yes.getMessage()) == (logging.INFO, "publish on 'lobby' by ann: allowed")
     assert (no.levelno, no.getMessage()) == (logging.WARNING, "publish on 'lobby' by ann: denied, no spam")
     assert forged.getMessage() == "publish on 'a\\nWARNING forged' by anonymous: denied, no spam"
+
+
+@pytest.mark.parametrize("action", ["create_channel", "hub_subscribe"])
+def test_nobody_writes_lines_of_the_log(action, caplog):
+    ask(action, channel_name="a\n\u2028\x1bWARNING forged")
+    (record,) = [r for r in caplog.records if r.name == "hookbox.django"]
+    assert "\\n\\u2028\\x1bWARNING forged" in record.getMessage()
+    assert record.getMessage().isprintable()
+
+
+@pytest.mark.django_db
+def test_names_and_reasons_stay_on_one_line_of_the_log(client, caplog):
+    client.force_login(User.objects.create_user("ann\r\nforged"))
+    whcallback("publish")(lambda op, user, channel, data: f"not {data}")
+    ask("publish", client, payload='"\\ud800\\nforged ü"')
+    (record,) = [r for r in caplog.records if r.name == "hookbox.django"]
+    assert record.getMessage() == ("publish on 'lobby' by ann\\r\\nforged: denied, not \\ud800\\nforged ü")
+
+
+@pytest.mark.parametrize("secret", [None, "kept secret"])
+def test_nobody_fills_the_log(secret, settings, caplog):
+    settings.HOOKBOX_WEBHOOK_SECRET = secret
+    long = "x" * 1_000_000
+    Client().post("/hookbox/", {"action": long})
+    Client().post("/hookbox/create_channel", {"channel_name": long})
+    records = [r for r in caplog.records if r.name == "hookbox.django"]
+    assert len(records) == 2
+    assert all(len(r.getMessage()) < 1000 for r in records)
 
 
 # the database

@@ -128,7 +128,8 @@ def read_question(request: HttpRequest, operation: Operation) -> Question:
         about = form.get("recipient", "")
         if not about:
             raise Deny("missing recipient")
-    payload = form.get("payload", "null")
+    # a disconnect has none, and whatever stands there is no reason to leave anybody untold
+    payload = "null" if operation is DISCONNECT else form.get("payload", "null")
     try:
         data = json.loads(payload)
     except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ import hmac
 import logging
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -33,6 +33,8 @@ signals = {
     "message": _signals.message,
 }
 _PAGES = ("select", "create", "debug")
+_LOGGED: Final = 300
+"""Characters of anything that others chose."""
 
 
 def __getattr__(name: str) -> Any:
@@ -83,7 +85,7 @@ def errback(request: HttpRequest) -> HttpResponseBase:
 
 
 def _serve(request: HttpRequest, operation: Operation | None) -> HttpResponse:
-    asked = operation.action if operation else repr(request.POST.get("action", ""))
+    asked = operation.action if operation else repr(request.POST.get("action", "")[:_LOGGED])
     if not _knows_secret(request):
         logger.warning("%s: webhook secret verification failed", asked)
         return respond(refusal("webhook secret verification failed", "Unauthorized"))
@@ -106,9 +108,15 @@ def _bytes(text: str) -> bytes:
 def _log(request: HttpRequest, asked: str, verdict: Verdict) -> None:
     form = request.POST
     about = form.get("channel_name") or form.get("destination") or form.get("recipient")
-    where = f" on {about!r}" if about else ""
-    who = described(user_of(request))
+    where = f" on {about[:_LOGGED]!r}" if about else ""
+    who = _on_one_line(described(user_of(request)))
     if verdict.allowed:
         logger.info("%s%s by %s: allowed", asked, where, who)
     else:
-        logger.warning("%s%s by %s: denied, %s", asked, where, who, verdict.reason)
+        logger.warning("%s%s by %s: denied, %s", asked, where, who, _on_one_line(verdict.reason))
+
+
+def _on_one_line(text: str) -> str:
+    """For the log, where nobody who chooses a name or a text is to write lines of their own."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LOGGED])
+    return shown if len(text) <= _LOGGED else f"{shown}..."
