@@ -157,6 +157,8 @@ def test_two_browsers_talk(project, log_in):
     tab.goto(ann.url)
     tab.get_by_role("button", name="Log ann out").click()
     expect(ann.get_by_role("alert")).to_contain_text("This page is not live any more")
+    ann.get_by_role("button", name="Log ann out").click()  # of the page that was left open
+    expect(ann.get_by_label("Username")).to_be_visible()
 
     bob.reload()
     expect(bob.locator("#wall li")).to_have_text(["clock: It is five o’clock.", "ann: Hello, **** <b>wall</b>"])

@@ -41,5 +41,5 @@ class LogOut(LogoutView):
 def end_connections(user):
     try:
         disconnect(user)
-    except HookboxError:
-        pass  # nobody of that name is there, or Hookbox is down; without a session nothing is allowed anyway
+    except (HookboxError, ValueError):
+        pass  # nobody there of that name, or Hookbox is down; without a session nothing is allowed anyway
