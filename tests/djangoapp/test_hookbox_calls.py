@@ -206,6 +206,13 @@ def test_the_older_name_of_the_token_is_good_too(standin, settings):
     assert standin.got[0].headers["authorization"] == "Bearer older"
 
 
+def test_a_token_may_be_a_number_in_the_settings(standin, settings):
+    """runhookbox gives the server its text, too."""
+    settings.HOOKBOX_API_SECURITY_TOKEN = 12345
+    hookbox.server_info()
+    assert standin.got[0].headers["authorization"] == "Bearer 12345"
+
+
 @pytest.mark.parametrize("token", ["new\nline", "schlüssel", "nul\0"])
 def test_a_token_that_no_header_can_carry_is_not_shown(token, standin, settings):
     settings.HOOKBOX_API_SECURITY_TOKEN = token
@@ -335,7 +342,14 @@ def test_nobody_there(settings):
 
 
 @pytest.mark.parametrize("call", [lambda: hookbox.publish("lobby", 1), lambda: hookbox.dispatch(topic="t")])
-@pytest.mark.parametrize("slow", [Reply.never(), Reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")])
+@pytest.mark.parametrize(
+    "slow",
+    [
+        Reply.never(),
+        Reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+        Reply.raw(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 9\r\n\r\n"),
+    ],
+)
 def test_nobody_answers(call, slow, standin, settings):
     settings.HOOKBOX_TIMEOUT = 0.1
     stuck = Reply(steps=lambda: [*(step for step in slow.steps() if isinstance(step, bytes)), 10.0])

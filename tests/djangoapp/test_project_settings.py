@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from ast import literal_eval
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.test import override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
+from django.utils import translation
 
 from hookbox.contrib.django import conf
 
@@ -33,6 +36,25 @@ def urls_at(where):
 def test_the_path_of_callbacks_is_where_the_project_has_put_them(where, derived):
     with override_settings(ROOT_URLCONF=urls_at(where)):
         assert conf.cbpath() == derived
+
+
+@pytest.mark.parametrize("language", ["en-us", "en", "de", "de-at"])
+@pytest.mark.parametrize("prefix_default_language", [True, False])
+def test_below_languages_the_path_is_one_that_django_serves(language, prefix_default_language, settings):
+    """In a command, where no language was asked for, Django makes a path of en-us that it answers with 404."""
+    settings.LANGUAGE_CODE = language
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.locale.LocaleMiddleware",
+    ]
+    views = path("hookbox/", include("hookbox.contrib.django.urls"))
+    settings.ROOT_URLCONF = tuple(i18n_patterns(views, prefix_default_language=prefix_default_language))
+    with translation.override(language):
+        where = conf.cbpath()
+        assert translation.get_language() == language
+        with translation.override("fr"):  # as in a request
+            assert conf.path_of("hookbox_errback") == f"{where}/errback"
+        assert Client().post(f"{where}/connect").status_code == 200
 
 
 def test_the_path_of_callbacks_can_be_set(settings):
@@ -60,6 +82,28 @@ def test_the_server_is_where_it_listens(interface, port, url, settings):
     assert conf.public_url() == url
     settings.HOOKBOX_URL = "https://rt.example/x/"
     assert conf.url() == "https://rt.example/x"
+
+
+@pytest.mark.parametrize("prefix", ["/realtime", "realtime/", "/realtime/"])
+def test_the_server_is_found_below_its_prefix(prefix, settings):
+    settings.HOOKBOX_PATH_PREFIX = prefix
+    assert conf.url() == "http://localhost:8001/realtime"
+    assert conf.public_url(RequestFactory().get("/")) == "http://testserver:8001/realtime"
+    settings.HOOKBOX_URL = settings.HOOKBOX_PUBLIC_URL = "https://rt.example"
+    assert conf.url() == conf.public_url() == "https://rt.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("example.com:8000", "http://example.com:8001"),
+        ("EXAMPLE.com.", "http://example.com:8001"),
+        ("[::1]", "http://[::1]:8001"),
+        ("[::1.2.3.4.5]", "http://[::1.2.3.4.5]:8001"),
+    ],
+)
+def test_pages_are_made_whatever_host_django_takes(host, url):
+    assert conf.public_url(RequestFactory().get("/", HTTP_HOST=host)) == url
 
 
 def test_the_callback_url_is_https_where_the_server_is_told_so(settings):
@@ -119,6 +163,8 @@ def test_a_project_needs_a_secret(secret, debug, warned, good):
         ("app.internal", [".internal"], False, False),
         ("::1", ["[::1]"], False, False),
         ("10.0.0.7", ["*"], False, False),
+        ("my_app", ["*"], False, True),
+        ("0.0.0.0", ["127.0.0.1"], False, False),
     ],
 )
 def test_the_host_that_hookbox_asks_has_to_be_allowed(cbhost, allowed, debug, warned, good):
@@ -141,12 +187,17 @@ def test_a_redirect_to_https_would_deny_everything(redirect, exempt, https, warn
     assert ("hookbox.W003" in ids()) is warned
 
 
-def test_the_hint_for_the_redirect_helps(good):
+@pytest.mark.parametrize("where", ["hookbox/", "a.b/c/", ""])
+def test_the_hint_for_the_redirect_helps(where, good):
     good.SECURE_SSL_REDIRECT = True
+    good.ROOT_URLCONF = urls_at(where)
     (message,) = [m for m in run_checks() if m.id == "hookbox.W003"]
-    assert "'^hookbox/'" in message.hint
-    good.SECURE_REDIRECT_EXEMPT = ["^hookbox/"]
+    pattern = literal_eval(message.hint.removeprefix("Add ").partition(" to ")[0])
+    assert where != "hookbox/" or pattern == "^hookbox/"
+    good.SECURE_REDIRECT_EXEMPT = [pattern]
     assert "hookbox.W003" not in ids()
+    for name in ("connect", "create_channel", "errback"):
+        assert Client(SERVER_NAME="localhost").post(conf.path_of(f"hookbox_{name}")).status_code in (200, 403)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core import checks
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 from django.utils.module_loading import import_string
 
 from hookbox.contrib.django import conf
+from hookbox.contrib.django.operations import BY_ACTION
 
 Messages = list[checks.CheckMessage]
 
@@ -59,22 +60,23 @@ def check_allowed_host(**_: Any) -> Messages:
     """W002: Django will answer Hookbox's questions with 400."""
     host = conf.host_of(conf.cbhost()).lower()
     allowed = settings.ALLOWED_HOSTS or (_DEVELOPMENT_HOSTS if settings.DEBUG else ())
-    if validate_host(host, allowed):
+    if not split_domain_port(host)[0]:
+        problem = "which Django takes for no host's name, whatever ALLOWED_HOSTS says"
+        hint = "Use a name of letters, digits, dots and dashes; containers can have one as an alias."
+    elif not validate_host(host, allowed):
+        problem, hint = "which is not in ALLOWED_HOSTS", "Add it to ALLOWED_HOSTS."
+    else:
         return []
-    return [
-        checks.Warning(
-            f"Hookbox asks this project as {host!r} (HOOKBOX_CBHOST), which is not in ALLOWED_HOSTS.",
-            hint="Add it to ALLOWED_HOSTS.",
-            id="hookbox.W002",
-        )
-    ]
+    text = f"Hookbox asks this project as {host!r} (HOOKBOX_CBHOST), {problem}."
+    return [checks.Warning(text, hint=hint, id="hookbox.W002")]
 
 
 def check_ssl_redirect(**_: Any) -> Messages:
     """W003: Django will answer Hookbox's questions with a redirect, which counts as a no."""
     if not settings.SECURE_SSL_REDIRECT or conf.cbhttps() or _is_exempt(_connect_path()):
         return []
-    pattern = f"^{re.escape(conf.cbpath().strip('/'))}/"
+    path = conf.cbpath().strip("/")
+    pattern = f"^{re.escape(path)}/" if path else f"^({'|'.join((*BY_ACTION, 'errback'))})/?$"
     return [
         checks.Warning(
             "SECURE_SSL_REDIRECT redirects Hookbox's questions, which come over http, so all are denied.",

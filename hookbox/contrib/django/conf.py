@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from django.conf import settings as django
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from django.urls import NoReverseMatch, reverse
+from django.utils import translation
 
 LOOPBACK: Final = "127.0.0.1"
 _ANYWHERE: Final = {"", "0.0.0.0", "::", "[::]"}
@@ -48,10 +50,10 @@ egress_proxy = Setting("HOOKBOX_EGRESS_PROXY", "")
 def api_token() -> str | None:
     """The token for calls to the server: the newer setting, else the older one; the first of several."""
     newer = getattr(django, "HOOKBOX_API_SECURITY_TOKEN", None)
-    older: str | None = getattr(django, "HOOKBOX_REST_SECRET", None)
     if isinstance(newer, list | tuple):  # while one takes the place of another, the server accepts both
         newer = newer[0] if newer else None
-    return newer or older
+    token = newer or getattr(django, "HOOKBOX_REST_SECRET", None)
+    return str(token) if token else None
 
 
 def egress() -> str:
@@ -67,7 +69,7 @@ def debug_view() -> bool:
 def url() -> str:
     """Where the server's API is, without a slash at the end."""
     given: str | None = getattr(django, "HOOKBOX_URL", None)
-    return given.rstrip("/") if given else f"http://{host_of(interface())}:{port()}"
+    return given.rstrip("/") if given else f"http://{host_of(interface())}:{port()}{_path_prefix()}"
 
 
 def public_url(request: HttpRequest | None = None) -> str:
@@ -81,8 +83,14 @@ def public_url(request: HttpRequest | None = None) -> str:
         return given.rstrip("/")
     if request is None:
         return url()
-    host = urlsplit(f"//{request.get_host()}").hostname or LOOPBACK
-    return f"{request.scheme}://{host_of(host)}:{port()}"
+    host, _ = split_domain_port(request.get_host())
+    return f"{request.scheme}://{host or LOOPBACK}:{port()}{_path_prefix()}"
+
+
+def _path_prefix() -> str:
+    """What the server serves everything below; a setting of its own."""
+    prefix = str(getattr(django, "HOOKBOX_PATH_PREFIX", None) or "").strip("/")
+    return f"/{prefix}" if prefix else ""
 
 
 def topic_url(name: str) -> str:
@@ -96,9 +104,26 @@ def cbpath() -> str:
     if given:
         return given
     try:
-        return reverse("hookbox_connect").removesuffix("/connect") or "/"
+        return path_of("hookbox_connect").removesuffix("/connect") or "/"
     except NoReverseMatch:
         return "/hookbox"
+
+
+def path_of(name: str) -> str:
+    """The path of a view that the server calls.
+
+    Below `i18n_patterns` it is that of the project's language, by the name under which Django serves it:
+    with `LANGUAGE_CODE = "en-us"` Django makes paths that begin with /en-us/, but takes only /en/.
+
+    Raises:
+        NoReverseMatch: the view is not in the URL configuration.
+    """
+    try:
+        language = translation.get_supported_language_variant(django.LANGUAGE_CODE)
+    except LookupError:
+        language = django.LANGUAGE_CODE
+    with translation.override(language):
+        return reverse(name)
 
 
 def cbhttps() -> bool:

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlencode
 
 from hookbox.contrib.django import conf
@@ -66,11 +67,8 @@ def _call(path: str, body: bytes | None, headers: dict[str, str], timeout: float
     where = conf.url() + path.partition("?")[0]
     try:
         request = urllib.request.Request(conf.url() + path, body, given)
-        with _opener.open(request, timeout=timeout) as answer:
-            return Answer(answer.status, answer.read(_MOST), _named(answer.headers))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read(_MOST), _named(error.headers))
+        with _open(request, timeout) as answer:
+            return Answer(answer.code, answer.read(_MOST), _named(answer.headers))
     except TimeoutError:
         raise _silent(where, timeout) from None
     except (OSError, ValueError, HTTPException) as error:
@@ -78,6 +76,14 @@ def _call(path: str, body: bytes | None, headers: dict[str, str], timeout: float
         if isinstance(reason, TimeoutError):
             raise _silent(where, timeout) from None
         raise HookboxError(f"Hookbox at {where} cannot be reached: {reason}; is it running?") from error
+
+
+def _open(request: urllib.request.Request, timeout: float) -> Any:
+    """The answer, whatever its status; its body is still to be read."""
+    try:
+        return _opener.open(request, timeout=timeout)
+    except urllib.error.HTTPError as answer:
+        return answer
 
 
 def _silent(where: str, timeout: float) -> HookboxError:

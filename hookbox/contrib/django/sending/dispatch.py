@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.errors import HookboxError
@@ -182,7 +182,7 @@ def _errback_url(using: str) -> str:
     if not conf.errback_secret():
         return ""
     try:
-        url = conf.callback_url(reverse("hookbox_errback"))
+        url = conf.callback_url(conf.path_of("hookbox_errback"))
     except NoReverseMatch:
         return ""
     return url if using == "default" else f"{url}?using={using}"
