@@ -247,18 +247,43 @@ def test_a_setting_that_was_misspelt_is_named(settings):
     settings.HOOKBOX_OUR_OWN_THING_ALTOGETHER = 3
     settings.HOOKBOX_DEBUG_VIEW = settings.HOOKBOX_OUTBOX = True
     settings.HOOKBOX_API_SECURITY_TOKEN = "t"
-    (doubt,) = options.doubts(options.read_options({}), {})
+    (doubt,) = options.doubts(options.read_options({}))
     assert "HOOKBOX_LEAVE_GRACES" in doubt
     assert "did you mean HOOKBOX_LEAVE_GRACE" in doubt
 
 
 def test_a_project_that_cannot_work_is_told_why(settings):
     settings.ROOT_URLCONF = ()
-    without_token, without_views = options.doubts(options.read_options({}), {})
+    without_token, without_views = options.doubts(options.read_options({}))
     assert "publish() and other calls of Django will be refused" in without_token
     assert "everything will be denied" in without_views
-    settings.HOOKBOX_CBPATH = "/elsewhere"
-    assert not [*options.doubts(options.read_options({}), {"HOOKBOX_API_SECURITY_TOKEN_FILE": "/x"})]
+    settings.HOOKBOX_CBPATH, settings.HOOKBOX_API_SECURITY_TOKEN = "/elsewhere", "t"
+    assert not [*options.doubts(options.read_options({}))]
+
+
+def test_secrets_that_only_the_server_gets_are_doubted(settings):
+    """Django knows neither the command line of another process nor its environment."""
+    (without,) = options.doubts(options.read_options({"api_security_token": "given"}))
+    assert "HOOKBOX_API_SECURITY_TOKEN is not in the settings" in without
+    settings.HOOKBOX_API_SECURITY_TOKEN, settings.HOOKBOX_WEBHOOK_SECRET = 12345, "s"
+    assert not [*options.doubts(options.read_options({}))]
+    token, secret = options.doubts(options.read_options({"api_security_token": "x", "webhook_secret": "y"}))
+    assert "--api-security-token is not" in token
+    assert "--webhook-secret is not" in secret
+    assert not {"12345", "x,", "y,"} & set((token + secret).split())
+
+
+def test_variables_that_are_there_for_the_settings_do_not_reach_the_server(settings):
+    """It would take HOOKBOX_REST_SECRET or HOOKBOX_TIMEOUT for a typing error, and not start."""
+    settings.DEBUG = False
+    own = {
+        f"HOOKBOX_{name}": "1"
+        for name in ("REST_SECRET", "TIMEOUT", "URL", "OUTBOX", "DEBUG_VIEW", "HOOK_BACKEND", "ON_COMMIT")
+    }
+    environ = own | {"HOOKBOX_STORE": "x.db", "HOOKBOX_LEAVE_GRAEC": "1", "PATH": "/bin"}
+    kept = {name: value for name, value in environ.items() if name not in own}
+    for given in (options.orders({}, [], environ), options.orders_of_old({}, [], environ)):
+        assert given.environ == kept
 
 
 def test_the_webhooks_are_where_the_urls_say(settings):
@@ -322,6 +347,9 @@ def test_calls_of_the_command_go_to_the_server_that_it_has_started(settings):
         reach("http://", "0.0.0.0", "4711")
         assert (conf.url(), conf.api_token()) == ("http://127.0.0.1:4711", "given")
     assert (conf.url(), conf.api_token()) == ("http://localhost:8001", "theirs")
+    with runhookbox._known_here({"path_prefix": "/realtime"}) as reach:
+        reach("http://", "127.0.0.1", "4711")
+        assert conf.url() == "http://127.0.0.1:4711/realtime"
     settings.HOOKBOX_URL = "https://hookbox.example"
     with runhookbox._known_here({}) as reach:
         reach("http://", "0.0.0.0", "4711")

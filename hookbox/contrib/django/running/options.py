@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.conf import settings as django
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 
 from hookbox.contrib.django import conf
 from hookbox.errors import ConfigError
@@ -24,6 +24,8 @@ _NOT_THE_SERVERS: Final = {
     "HOOKBOX_CBPATH", "HOOKBOX_DEBUG_VIEW", "HOOKBOX_EXECUTABLE", "HOOKBOX_REST_SECRET", "HOOKBOX_URL",
     *(item.name for item in vars(conf).values() if isinstance(item, conf.Setting)),
 }  # fmt: skip
+_DJANGOS_ALONE: Final = _NOT_THE_SERVERS - {variable_of(name) for name in ABOUT}
+"""In the environment they are for the project's settings to read; the server would take some for misspelt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +84,14 @@ def _text(value: Any) -> str:
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
 
 
-def doubts(chosen: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+def doubts(chosen: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed but probably not meant.
 
     Args:
         chosen: from `read_options`.
-        environ: of this process.
     """
     yield from _misspelt()
-    token = "api_security_token"
-    if not chosen.get(token) and not {variable_of(token), f"{variable_of(token)}_FILE"} & environ.keys():
-        yield "HOOKBOX_API_SECURITY_TOKEN is not set, so publish() and other calls of Django will be refused"
+    yield from _disagreements(chosen)
     if not (getattr(django, "HOOKBOX_CBPATH", None) or chosen.get("cb_single_url") or _has_views()):
         yield (
             "hookbox.contrib.django.urls is not in the URL configuration, so everything will be denied; "
@@ -100,9 +99,21 @@ def doubts(chosen: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[st
         )
 
 
+def _disagreements(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Secrets that the server gets, by the command line or the environment, but Django has not."""
+    token, secret = conf.api_token(), conf.webhook_secret()
+    refused = "so publish() and other calls of Django will be refused"
+    if not token:
+        yield f"HOOKBOX_API_SECURITY_TOKEN is not in the settings, {refused}"
+    elif token not in chosen.get("api_security_token", ()):
+        yield f"--api-security-token is not the HOOKBOX_API_SECURITY_TOKEN of the settings, {refused}"
+    if secret and chosen.get("webhook_secret") != str(secret):
+        yield "--webhook-secret is not the HOOKBOX_WEBHOOK_SECRET of the settings, so all will be denied"
+
+
 def _has_views() -> bool:
     try:
-        reverse("hookbox_connect")
+        conf.path_of("hookbox_connect")
     except NoReverseMatch:
         return False
     return True
@@ -126,7 +137,7 @@ def orders(chosen: Mapping[str, Any], more: Sequence[str], environ: Mapping[str,
         environ: of this process.
     """
     wanted = {**_while_debugging(environ), **chosen}
-    arguments, variables = [], dict(environ)
+    arguments, variables = [], _for_the_server(environ)
     for name, value in wanted.items():
         if ABOUT[name].secret or ABOUT[name].metavar == "URL":
             variables[variable_of(name)] = _in_variable(name, value)
@@ -141,7 +152,11 @@ def orders_of_old(chosen: Mapping[str, Any], more: Sequence[str], environ: Mappi
     for name, value in chosen.items():
         if name in _ALWAYS or value not in ("", ()):
             arguments += _in_flags(name, value, KNOWN_OF_OLD.get(name, flag_of(name)))
-    return Orders([*arguments, *more], dict(environ))
+    return Orders([*arguments, *more], _for_the_server(environ))
+
+
+def _for_the_server(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in _DJANGOS_ALONE}
 
 
 def _while_debugging(environ: Mapping[str, str]) -> dict[str, str]:

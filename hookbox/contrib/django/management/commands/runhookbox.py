@@ -97,7 +97,7 @@ class Command(BaseCommand):
         """
         try:
             chosen = options.read_options(given)
-            for doubt in options.doubts(chosen, os.environ):
+            for doubt in options.doubts(chosen):
                 self._say(f"warning: {doubt}")
             program, orders = self._program(given, chosen)
         except ConfigError as error:
@@ -155,7 +155,8 @@ def _known_here(chosen: Mapping[str, Any]) -> Iterator[Callable[[str | None, str
 
     def reach(scheme: str | None, host: str, port: str) -> None:
         if scheme and not before["HOOKBOX_URL"]:
-            django.HOOKBOX_URL = f"{scheme}{conf.host_of(host)}:{port}"
+            prefix = (chosen.get("path_prefix") or "").rstrip("/")
+            django.HOOKBOX_URL = f"{scheme}{conf.host_of(host)}:{port}{prefix}"
 
     if tokens := chosen.get("api_security_token"):
         django.HOOKBOX_API_SECURITY_TOKEN = tokens[0]
