@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from django.template import Context, Template, TemplateSyntaxError
+from django.template import Context, Engine, RequestContext, Template, TemplateSyntaxError
 from django.test import RequestFactory
 
 HOSTILE = "</script><script>alert('1')</script><!-- \u2028 \" & ' \\"
@@ -114,6 +114,19 @@ def test_a_nonce_cannot_break_out(tag):
 def test_browsers_find_hookbox_beside_the_page(headers, url, settings):
     del settings.HOOKBOX_PUBLIC_URL
     assert render("{% hookbox_url %}", request_for(**headers)) == url
+
+
+def test_the_request_is_found_without_a_context_processor(settings):
+    """Or the page would silently send browsers to the server's own loopback."""
+    del settings.HOOKBOX_PUBLIC_URL
+    request = request_for(HTTP_HOST="example.com")
+    request.csp_nonce = "n0nce"
+    plain = Engine(libraries={"hookbox": "hookbox.contrib.django.templatetags.hookbox"})
+    template = plain.from_string("{% load hookbox %}{% hookbox_url %}{% with a=1 %}{% hookbox_js %}{% endwith %}")
+    for context in ({}, {"request": "is a word"}):
+        html = template.render(RequestContext(request, context))
+        assert html.startswith("http://example.com:8001<script src=")
+        assert 'nonce="n0nce"' in html
 
 
 def test_a_template_without_a_request_names_where_the_project_itself_goes(settings):

@@ -32,7 +32,7 @@ def register() -> None:
 def check_tokens(**_: Any) -> Messages:
     """E001: two names of one setting say different things."""
     older = getattr(settings, "HOOKBOX_REST_SECRET", None)
-    if not older or conf.api_token() == older:
+    if not older or conf.api_token() == str(older):
         return []
     return [
         checks.Error(

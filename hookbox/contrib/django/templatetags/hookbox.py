@@ -108,8 +108,9 @@ def _base(context: Context) -> str:
 
 
 def _request(context: Context) -> HttpRequest | None:
-    request = context.get("request")
-    return request if isinstance(request, HttpRequest) else None
+    """The page's, also where no context processor puts it among the variables."""
+    found = context.get("request"), getattr(context, "request", None)
+    return next((request for request in found if isinstance(request, HttpRequest)), None)
 
 
 def _nonce(context: Context, given: str | None) -> SafeString:
