@@ -1,5 +1,6 @@
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LogoutView
+from django.db import transaction
 from django.shortcuts import get_object_or_404, redirect, render
 
 from hookbox.contrib.django import HookboxError, disconnect
@@ -33,8 +34,8 @@ class LogOut(LogoutView):
     def post(self, request, *args, **kwargs):
         user = request.user
         response = super().post(request, *args, **kwargs)
-        if user.is_authenticated:  # now that the session is gone: pages elsewhere come back, these cannot
-            end_connections(user)
+        if user.is_authenticated:  # once the session is gone: pages elsewhere come back, these cannot
+            transaction.on_commit(lambda: end_connections(user))
         return response
 
 
