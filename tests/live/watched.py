@@ -134,7 +134,14 @@ class Heartbeat:
         self._processor = Processor(self._witness)
         self._busy = 0.0
         self._excused = self._excused_cpu = 0.0
+        self._beats = 0
         self.begin()
+
+    def await_beat(self):
+        """Wait until what has been up to now is noted."""
+        beats = self._beats
+        while self._beats == beats:
+            gevent.sleep(BEAT)
 
     def begin(self):
         """Forget what was."""
@@ -159,6 +166,7 @@ class Heartbeat:
             took = time.monotonic() - began - self._excused
             computed = time.thread_time() - used - self._excused_cpu
             self._note(took, computed, time.process_time() - all_used, self._processor.waited())
+            self._beats += 1
 
     def _note(self, took, computed, all_computed, waited):
         raw = took - BEAT
@@ -200,6 +208,7 @@ def report():
     Greenlets count once they have begun. One that waits for its time, such as to tell the application once more
     what it has not taken yet, may have to do so for long.
     """
+    heartbeat.await_beat()
     with heartbeat.excused():
         greenlets = [thing for thing in _objects_of(greenlet) if _has_begun(thing)]
         which = Counter(map(_job, greenlets))
