@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from django.db import OperationalError
 from sending_house import SECRET, job_for, listening, send
 
 from hookbox.contrib.django import tasks
@@ -87,6 +88,41 @@ def test_it_is_given_up_after_as_many_retries_as_wanted(eager, receiver, caplog)
     assert "given up" in caplog.text
     listener.refresh_from_db()
     assert (listener.failures, listener.last_status) == (3, "500")
+
+
+def test_a_hook_may_want_more_retries_than_celery_usually_makes(eager, receiver):
+    receiver.answer(*[500] * 5, 200)
+    listener = listening(receiver.hook)
+    send(job_for(listener, retry=True, max_retries=5), listener)
+    assert len(receiver.got) == 6
+    listener.refresh_from_db()
+    assert (listener.failures, listener.last_status) == (0, "200")
+
+
+def test_a_database_that_is_away_for_a_moment_loses_nothing(eager, receiver, monkeypatch):
+    usual, failures = tasks.with_secrets, [OperationalError("it restarts")] * 2
+
+    def with_secrets(job):
+        if failures:
+            raise failures.pop()
+        return usual(job)
+
+    monkeypatch.setattr(tasks, "with_secrets", with_secrets)
+    listener = listening(receiver.hook)
+    send(job_for(listener), listener)
+    assert len(receiver.got) == 1
+
+
+def test_a_database_that_stays_away_is_an_error_in_the_end(eager, receiver, monkeypatch):
+    def with_secrets(job):
+        raise OperationalError("it is gone")
+
+    monkeypatch.setattr(tasks, "with_secrets", with_secrets)
+    listener = listening(receiver.hook)
+    job = job_for(listener)
+    result = tasks.webhook_signal.apply((job.to_json(),))
+    assert isinstance(result.result, OperationalError)
+    assert receiver.got == []
 
 
 def test_without_retry_it_is_tried_once(eager, receiver):

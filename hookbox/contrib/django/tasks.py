@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from django.db import DatabaseError
+
 from hookbox.contrib.django.errors import DeliveryFailed
 from hookbox.contrib.django.event import legacy
 from hookbox.contrib.django.payload import to_text
@@ -26,6 +28,10 @@ from hookbox.delivery.schedule import DEFAULT, next_wait
 logger = logging.getLogger("hookbox.django")
 
 TASK: Final = "hookbox.webhook_signal"
+UNREADABLE: Final = 60.0
+"""Seconds after which a task looks again into a database that could not be read."""
+MOST_LOOKS: Final = 20
+"""Attempts after which it gives up on the database."""
 
 
 def post_once(job: Job, retries: int) -> float | None:
@@ -36,6 +42,9 @@ def post_once(job: Job, retries: int) -> float | None:
 
     Returns:
         seconds after which to try again; None for never.
+
+    Raises:
+        DatabaseError: the listener cannot be looked up.
     """
     job, secrets = with_secrets(job)
     for target in job.targets:  # one, or none if it was deleted
@@ -59,9 +68,15 @@ def _webhook_signal(task: Any, job: dict[str, Any]) -> None:
     Args:
         job: `Job.to_json()`, with this listener as its only target.
     """
-    wait = post_once(Job.from_json(job), task.request.retries)
+    retries = task.request.retries
+    try:
+        wait = post_once(Job.from_json(job), retries)
+    except DatabaseError as error:
+        if retries >= MOST_LOOKS:
+            raise
+        raise task.retry(countdown=UNREADABLE, exc=error) from error
     if wait is not None:
-        raise task.retry(countdown=wait, max_retries=None)
+        raise task.retry(countdown=wait)
 
 
 def _as_task() -> Any:
@@ -69,7 +84,14 @@ def _as_task() -> Any:
         from celery import shared_task
     except ImportError:
         return None
-    declare = shared_task(name=TASK, bind=True, acks_late=True, ignore_result=True, serializer="json")
+    declare = shared_task(
+        name=TASK,
+        bind=True,
+        acks_late=True,
+        ignore_result=True,
+        serializer="json",
+        max_retries=None,  # the hook says how many, and Celery's own limit is 3
+    )
     return declare(_webhook_signal)
 
 
