@@ -289,6 +289,17 @@ def test_a_condition_that_fails_holds_up_nobody_else(sent, caplog):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("config", [[1], "x", {"headers": None}, {"headers": [1]}, {"headers": "X: 1"}])
+def test_a_configuration_that_was_stored_without_a_check_holds_up_nobody(sent, caplog, config):
+    hook = Hook("h")
+    bad = Listener.objects.create(hook="h", url=URL, config=config)
+    good = hook.listener(url=URL, headers={"X-A": "1"}).save()
+    assert [each.listener for each in hook.send(None)] == [good]
+    assert [target.headers for target in sent[0].job.targets] == [{"X-A": "1"}]
+    assert f"the config of listener {bad.uuid} cannot be used" in caplog.text
+
+
+@pytest.mark.django_db
 def test_what_cannot_be_json_is_told_by_name(sent, caplog):
     hook = Hook("h", topic="t")
     with pytest.raises(NotJSON, match="argument 'request' cannot be sent as JSON"):

@@ -99,6 +99,8 @@ def test_the_hook_of_a_listener_made_in_code_need_not_be_registered():
         (lambda hook: hook.listener(url="nonsense"), "url"),
         (lambda hook: hook.listener(url=""), "url"),
         (lambda hook: hook.listener(url="https://where.joe/" + "x" * 2048), "url"),
+        (lambda hook: hook.listener(url="https://where.joe/münchen"), "url"),
+        (lambda hook: hook.listener(url="https://where.joe:0/"), "url"),
         (lambda hook: hook.listener(url=URL).match(name={"$nope": 1}), "match"),
         (lambda hook: hook.listener(url=URL).match(name={"$like": "("}), "match"),
         (lambda hook: hook.listener(url=URL).match(name=object()), "match"),
@@ -119,6 +121,15 @@ def test_what_is_wrong_is_told_by_field_and_nothing_is_saved(hook, steps, field)
         steps(hook).save()
     assert list(told.value.message_dict) == [field]
     assert not Listener.objects.exists()
+
+
+def test_an_address_to_which_nothing_can_be_sent_says_why(hook):
+    with pytest.raises(ValidationError, match="has to be percent-encoded"):
+        hook.listener(url="https://where.joe/münchen").save()
+    with pytest.raises(ValidationError) as told:
+        hook.listener(url="nonsense").save()
+    assert told.value.message_dict == {"url": ["Enter a valid URL."]}
+    assert hook.listener(url="https://münchen.example/").save().url == "https://münchen.example/"
 
 
 def test_a_secret_is_not_shown_when_it_is_wrong(hook):

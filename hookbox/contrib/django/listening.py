@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator
 from django.db import connections, models, router
 from django.utils.translation import gettext_lazy as _
 
 from hookbox.contrib.django import conf
+from hookbox.contrib.django.fields import LONGEST
 from hookbox.contrib.django.match.written import from_json
+from hookbox.delivery.egress import BadURL, read_url
 from hookbox.delivery.intake_values import check_header
 from hookbox.errors import BadRequest
 from hookbox.webhooks.signing import Secret
@@ -53,6 +56,20 @@ def new_secret() -> str:
     return str(Secret.new()) if conf.listener_signing() else ""
 
 
+def headers_in(config: Any) -> dict[str, Any]:
+    """The headers that a listener's configuration adds to each message.
+
+    Raises:
+        ValidationError: it has no such shape.
+    """
+    if not isinstance(config, dict):
+        raise ValidationError(_("The configuration has to be an object."), code="bad_config")
+    headers = config.get("headers", {})
+    if not isinstance(headers, dict):
+        raise ValidationError(_("headers has to be an object of strings."), code="bad_config")
+    return dict(headers)
+
+
 def check_listener(listener: Listener) -> None:
     """Look for what no single field can find.
 
@@ -80,18 +97,32 @@ def _check_hook(listener: Listener) -> None:
         raise ValidationError(text, code="unknown_hook", params={"hook": listener.hook})
 
 
+def _check_url(listener: Listener) -> None:
+    try:
+        read_url(listener.url)
+    except BadURL as error:
+        if not _is_address(listener.url):
+            return  # its field says so
+        text = _("Nothing can be sent to this address: %(why)s.")
+        raise ValidationError(text, code="bad_url", params={"why": str(error)}) from error
+
+
+def _is_address(url: str) -> bool:
+    try:
+        URLValidator(schemes=["http", "https"])(url)
+    except ValidationError:
+        return False
+    return len(url) <= LONGEST
+
+
 def _check_match(listener: Listener) -> None:
     from_json(listener.match)
 
 
 def _check_config(listener: Listener) -> None:
-    config = listener.config
-    if not isinstance(config, dict):
-        raise ValidationError(_("The configuration has to be an object."), code="bad_config")
-    headers = config.get("headers", {})
-    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-        raise ValidationError(_("headers has to be an object of strings."), code="bad_config")
-    for name, value in headers.items():
+    for name, value in headers_in(listener.config).items():
+        if not isinstance(value, str):
+            raise ValidationError(_("headers has to be an object of strings."), code="bad_config")
         try:
             check_header(name, value)
         except BadRequest as error:
@@ -107,4 +138,10 @@ def _check_secret(listener: Listener) -> None:
             raise ValidationError(text, code="bad_secret", params={"why": str(error)}) from error
 
 
-_CHECKS = {"hook": _check_hook, "match": _check_match, "config": _check_config, "secret": _check_secret}
+_CHECKS = {
+    "hook": _check_hook,
+    "url": _check_url,
+    "match": _check_match,
+    "config": _check_config,
+    "secret": _check_secret,
+}

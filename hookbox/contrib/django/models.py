@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from hookbox.contrib.django.fields import WebAddressField
-from hookbox.contrib.django.listening import ListenerQuerySet, check_listener
+from hookbox.contrib.django.listening import ListenerQuerySet, check_listener, headers_in
 from hookbox.contrib.django.match.written import from_json
 
 
@@ -72,6 +72,14 @@ class Listener(models.Model):
             ValidationError: what is stored is none.
         """
         return from_json(self.match)
+
+    def get_headers(self) -> dict[str, Any]:
+        """The headers that its configuration adds to each message.
+
+        Raises:
+            ValidationError: what is stored has no such shape.
+        """
+        return headers_in(self.config)
 
 
 class OutboxEntry(models.Model):

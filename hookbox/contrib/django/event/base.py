@@ -162,7 +162,7 @@ class Hook:
     def get_listeners(self, sender: Any, payload: JSONObject) -> list[Listener]:
         """The active listeners that want a payload, oldest first.
 
-        One whose condition cannot be read, or fails, gets nothing; the log says so.
+        One whose condition or configuration cannot be read, or fails, gets nothing; the log says so.
         """
         return [each for each in self.get_queryset().order_by("pk") if self._wants(each, sender, payload)]
 
@@ -260,17 +260,22 @@ class Hook:
 
     def _wants(self, listener: Listener, sender: Any, payload: JSONObject) -> bool:
         try:
-            return bool(self.event_filter(sender, payload, listener.get_match()))
+            if not self.event_filter(sender, payload, listener.get_match()):
+                return False
         except Exception:
             logger.exception("the condition of listener %s cannot be used; it gets nothing", listener.uuid)
             return False
+        try:
+            listener.get_headers()
+        except ValidationError:
+            logger.exception("the config of listener %s cannot be used; it gets nothing", listener.uuid)
+            return False
+        return True
 
     def _job(
         self, name: str, payload: JSONObject, listeners: Iterable[Listener], using: str, topic: str = ""
     ) -> Job:
-        targets = tuple(
-            Target(str(each.uuid), each.url, dict(each.config.get("headers", {}))) for each in listeners
-        )
+        targets = tuple(Target(str(each.uuid), each.url, each.get_headers()) for each in listeners)
         return Job(
             id=str(uuid.uuid4()),
             hook=name,
