@@ -207,6 +207,14 @@ def test_what_is_changed_is_changed():
     assert edited(stored, forms) == {"address": {"$contains": "x"}}
 
 
+def test_text_beside_something_that_is_kept_is_an_error_and_takes_nothing_away():
+    stored = {"address": {"$like": "x+"}}
+    data = {"name_cond": "0", "address_cond": str(KEEP), "address_query": "typed"}
+    forms = match_forms(TwoLines(), stored, data)
+    assert forms["name"].is_valid()
+    assert "address_query" in forms["address"].errors
+
+
 def test_nobody_can_make_up_something_to_keep():
     forms = match_forms(TwoLines(), {}, {"name_cond": str(KEEP)})
     assert not forms["name"].is_valid()

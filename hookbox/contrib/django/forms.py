@@ -113,7 +113,10 @@ class MatchForm(forms.Form):
         """Make the matcher, or say what is wrong with the text."""
         said = super().clean() or self.cleaned_data
         condition, text = said.get(f"{self.argument}_cond"), said.get(f"{self.argument}_query")
-        if condition not in (None, CONDITION_PASS, KEEP) and text is not None:
+        if condition == KEEP and text:
+            problem = _("Choose a condition for this text, or leave it empty.")
+            self.add_error(f"{self.argument}_query", problem)
+        elif condition not in (None, CONDITION_PASS, KEEP) and text is not None:
             try:
                 self.matcher = matcher_for(self.hook, self.argument, condition, text)
             except ValidationError as error:
