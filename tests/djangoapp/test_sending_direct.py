@@ -222,6 +222,29 @@ def test_a_name_that_is_never_looked_up_holds_nobody_up(monkeypatch):
     hung.set()
 
 
+def test_an_address_that_this_machine_cannot_use_is_passed_over(receiver, monkeypatch):
+    usual = socket.socket
+
+    def made(family=socket.AF_INET, *args, **options):
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return usual(family, *args, **options)
+
+    def look_up(host, port, **options):
+        six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))
+        four = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        return [six, four] if host == "both.example" else [six]
+
+    monkeypatch.setattr(attempts.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(attempts.socket, "socket", made)
+    assert at(f"http://both.example:{receiver.port}/").ok
+    assert at(f"http://six.example:{receiver.port}/").name == "unreachable"
+
+
+def test_a_host_that_can_be_no_name_is_told_at_once():
+    assert at(f"http://{'a' * 64}.example/").name == "dns"
+
+
 def test_tls_is_checked(receiver):
     assert at(receiver.hook.replace("http:", "https:")).name == "tls"
 

@@ -221,7 +221,11 @@ def _connected(destination: Destination, deadline: _Deadline) -> socket.socket:
     soon = _Deadline(min(CONNECT, deadline.left("connect_timeout")))
     failed = _Failed("unreachable", "there is no address to connect to")
     for family, address in _allowed(destination, soon):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # this machine has no such addresses
+            failed = _Failed("unreachable", error.strerror or str(error))
+            continue
         try:
             sock.settimeout(soon.left("connect_timeout"))
             sock.connect(address)
@@ -262,12 +266,12 @@ def _allowed(destination: Destination, deadline: _Deadline) -> list[Found]:
 
 def _looked_up(host: str, port: int, deadline: _Deadline) -> list[Found]:
     """A name's addresses; in a thread, for a look-up cannot be told when to give up."""
-    answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[list[Any] | OSError | UnicodeError] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for parts of a name that are too long
             answers.put(error)
 
     threading.Thread(target=look_up, name="hookbox-look-up", daemon=True).start()
@@ -275,6 +279,6 @@ def _looked_up(host: str, port: int, deadline: _Deadline) -> list[Found]:
         answer = answers.get(timeout=deadline.left("connect_timeout"))
     except queue.Empty:
         raise _Failed("dns", "looking the name up took too long") from None
-    if isinstance(answer, OSError):
-        raise _Failed("dns", answer.strerror or str(answer))
+    if isinstance(answer, Exception):
+        raise _Failed("dns", getattr(answer, "strerror", None) or str(answer))
     return list(dict.fromkeys((family, address) for family, _, _, _, address in answer))
