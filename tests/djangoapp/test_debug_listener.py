@@ -89,6 +89,15 @@ def test_long_bodies_are_cut():
     assert one.size == debugging.LONGEST + 1
 
 
+@pytest.mark.parametrize(
+    "content", [b"[" * 900 + b"]" * 900, b"[" * 60_000, b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b"9" * 5000]
+)
+def test_json_that_cannot_be_shown_is_kept_as_it_came(staff, content):
+    assert post(content).status_code == 200
+    assert caught()[0].body == content.decode()
+    assert staff.get(URL).status_code == 200
+
+
 def test_it_fails_when_told_to():
     assert post(url=f"{URL}?status=500").status_code == 500
     assert post(url=f"{URL}?status=410").status_code == 410

@@ -170,7 +170,12 @@ def _parsed(request: HttpRequest, body: bytes) -> str:
             form = json.loads(body)
         except (ValueError, RecursionError):
             return ""
-    return json.dumps(form, indent=2, ensure_ascii=False)
+    try:
+        text = json.dumps(form, indent=2, ensure_ascii=False)
+        text.encode()  # half a surrogate pair cannot be shown
+    except (UnicodeEncodeError, RecursionError):
+        return ""
+    return text
 
 
 def _verdict(request: HttpRequest, body: bytes) -> tuple[str, str]:
