@@ -119,6 +119,16 @@ def test_one_that_failed_gets_in_again(failure):
     assert seen == ["msg_1", "msg_1"]
 
 
+def test_a_message_from_a_clock_that_is_ahead_gets_in_once_as_long_as_it_is_good(monkeypatch):
+    view, seen = view_of(SECRET)
+    now = time.time()
+    early = {"at": now + 290, "id": "msg_1"}
+    assert view(signed(SECRET, **early)).content == b"thanks"
+    monkeypatch.setattr(time, "time", lambda: now + 580)
+    assert view(signed(SECRET, **early)).content == b"this message has come before"
+    assert seen == ["msg_1"]
+
+
 def test_one_that_is_being_worked_on_is_to_come_again():
     answers = []
 

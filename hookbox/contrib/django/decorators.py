@@ -16,11 +16,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from hookbox.errors import BadSignature
 from hookbox.webhooks import verify
+from hookbox.webhooks.signing import TOLERANCE
 
 logger = logging.getLogger("hookbox.django")
 
-REMEMBERED: Final = 300
-"""Seconds for which a message is known; a signature is good for as long."""
+REMEMBERED: Final = 2 * TOLERANCE
+"""Seconds for which a message is known; a signature from a clock that is ahead is good for as long."""
 UNDER_WAY: Final = 60
 """Seconds after which a view that began with a message and has not ended is taken for dead."""
 _NAMES: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -32,7 +33,7 @@ def verify_webhook(secret_or_setting: str | Iterable[str]) -> Callable[[View], V
     """Let only signed webhooks into a view, and each message once. The view may be async.
 
     It is answered 400 if it is not signed, 401 if the signature does not fit or is over five minutes old, 200
-    if it has come in the last five minutes and the view answered below 400, and 409 if the view is still at
+    if it has come in the last ten minutes and the view answered below 400, and 409 if the view is still at
     it, so that the sender comes again. `request.webhook_id` is the message's id. No CSRF token is asked for.
     What has come is remembered in the default cache, which all processes have to share.
 
@@ -131,7 +132,7 @@ def key_of(place: str, request: HttpRequest) -> str:
 
 
 def once(key: str, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
-    """Act, unless that was done in the last five minutes; what failed is not done."""
+    """Act, unless that was done in the last ten minutes; what failed is not done."""
     if not cache.add(key, "begun", UNDER_WAY):
         return _known(cache.get(key))
     try:
