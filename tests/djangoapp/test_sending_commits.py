@@ -6,6 +6,7 @@ test_sending_postgres.py runs all of this on PostgreSQL, too.
 import os
 import signal
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
@@ -260,6 +261,32 @@ def test_one_entry_that_the_server_refuses_holds_up_no_other(stand_in):
     outbox.put(good)
     assert flush() == Flushed(handed=1, failed=2, left=2)
     assert ["too large" in entry.last_error for entry in OutboxEntry.objects.order_by("pk")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "ahead"), [(0, timedelta(minutes=2)), (3, timedelta(days=30))], ids=["new", "tried"]
+)
+def test_a_clock_that_was_put_back_strands_nothing(stand_in, attempts, ahead):
+    outbox.put(job_for(listening("https://shop.example/")))
+    OutboxEntry.objects.update(attempts=attempts, next_at=timezone.now() + ahead)
+    assert flush().handed == 1
+
+
+def test_a_commit_helps_others_for_a_moment_only(stand_in, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(outbox.time, "monotonic", lambda: now[0])
+    listener = listening("https://shop.example/")
+    for _ in range(8):
+        outbox.put(job_for(listener))
+
+    def slowly(request):
+        now[0] += 0.7
+        return accepted()
+
+    stand_in.answer(slowly)
+    save_and_send(listener)
+    assert len(stand_in.got) == 3, "its own, and two in the second after it"
+    assert OutboxEntry.objects.count() == 6
 
 
 def test_backoff_grows_from_five_seconds_to_a_quarter_of_an_hour():

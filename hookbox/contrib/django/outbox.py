@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 from django.db import DatabaseError, IntegrityError, close_old_connections, connections, router, transaction
@@ -35,6 +36,10 @@ PAUSE: Final = 1.0
 """Seconds at least between two looks of commits at what else is waiting, and before another try in vain."""
 SOME: Final = 10
 """Entries of others that a commit hands over."""
+HELP: Final = 1.0
+"""Seconds after which a commit begins with no other of them."""
+LONGEST_WAIT: Final = timedelta(days=2)
+"""An entry that waits longer got its time from a wrong clock; no `Retry-After` is more than a day."""
 OF_ITS_OWN: Final = frozenset({400, 413, 415, 422})
 """Answers that say something of one entry; after any other failure the next one would fail, too."""
 
@@ -131,7 +136,8 @@ def after_commit(using: str, entries: Iterable[OutboxEntry]) -> list[Handed]:
             return tried
     if time.monotonic() >= pace.quiet_until:
         pace.quiet_until = time.monotonic() + PAUSE
-        _flush(using, SOME, now=was_down and not pace.down)  # it is back: nothing has to wait any longer
+        # where it is back, nothing has to wait any longer
+        _flush(using, SOME, now=was_down and not pace.down, seconds=HELP)
     return tried
 
 
@@ -154,7 +160,8 @@ def flush(limit: int = 1000, *, using: str | None = None, now: bool = False) -> 
         if not router.allow_migrate_model(alias, OutboxEntry):
             continue
         try:
-            total += _flush(alias, limit, now=now)
+            handed, failed = _flush(alias, limit, now=now)
+            total += Flushed(handed, failed, of(alias).count())
         except DatabaseError as error:
             if using or has_table(alias):
                 unread = error
@@ -177,13 +184,14 @@ def delay_after(attempts: int, chance: float) -> float:
     return min(LONGEST, SHORTEST * 2.0 ** min(attempts - 1, 20)) * (1 + chance / 4)
 
 
-def _flush(using: str, limit: int, *, now: bool = False) -> Flushed:
+def _flush(using: str, limit: int, *, now: bool = False, seconds: float = inf) -> tuple[int, int]:
+    """How many were handed over, and how many tried in vain."""
     pace = _paces.setdefault(using, _Pace())
-    was_down = pace.down
-    if not of(using).exists():  # which a replica that cannot be written to can say, too
-        return Flushed()
+    was_down, until = pace.down, time.monotonic() + seconds
     handed = failed = after = 0
-    while handed + failed < limit:
+    if not of(using).exists():  # which a replica that cannot be written to can say, too
+        return handed, failed
+    while handed + failed < limit and time.monotonic() < until:
         entry = _claim(using, Q(pk__gt=after), now=now)
         if entry is None:
             break
@@ -197,7 +205,7 @@ def _flush(using: str, limit: int, *, now: bool = False) -> Flushed:
         after = entry.pk
         if was_down and result.left is None:
             was_down, now, after = False, True, 0  # it is back, as above
-    return Flushed(handed, failed, of(using).count())
+    return handed, failed
 
 
 def _claim(using: str, which: Q, *, now: bool = False) -> OutboxEntry | None:
@@ -208,7 +216,9 @@ def _claim(using: str, which: Q, *, now: bool = False) -> OutboxEntry | None:
         now: also those that failed and are not due yet; never one that is being handed over.
     """
     at = timezone.now()
-    due = Q(next_at__lte=at) | ~Q(last_error="") if now else Q(next_at__lte=at)
+    due = Q(next_at__lte=at) | Q(attempts=0) | Q(next_at__gt=at + LONGEST_WAIT)
+    if now:
+        due |= ~Q(last_error="")
     waiting = of(using).filter(which & due).order_by("pk")
     until = at + timedelta(seconds=LEASE)
     if connections[using].features.has_select_for_update_skip_locked:
