@@ -216,6 +216,14 @@ def test_refused_is_told_in_the_result(stand_in):
     assert "10.0.0.1 is private" in str(result.error)
 
 
+def test_a_result_shows_no_password(stand_in):
+    listener = listening("https://joe:hush@shop.example/")
+    stand_in.answer(said(403, "destination: blocked: 10.0.0.1 is private"))
+    (result,) = send(job_for(listener), listener, on_commit=False)
+    assert "hush" not in repr(result.error)
+    assert "shop.example" in str(result.error)
+
+
 SENT = []
 
 

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.errors import DeliveryFailed
+from hookbox.contrib.django.sending.attempt import shown
 from hookbox.contrib.django.sending.backends import HookboxBackend, give
 from hookbox.contrib.django.sending.direct import deliver
 from hookbox.contrib.django.sending.jobs import Handed, Job, SendResult
@@ -136,7 +137,7 @@ def _results(job: Job, listeners: Sequence[Listener], handed: Sequence[Handed]) 
             status, message_id = taken[name]
             results.append(SendResult(listener, status, message_id))
         elif name in refused:
-            error = DeliveryFailed(f"{listener.url}: {refused[name]}")
+            error = DeliveryFailed(f"{shown(listener.url)}: {refused[name]}")
             results.append(SendResult(listener, "failed", job.id, error))
         elif name in lost:
             results.append(SendResult(listener, "failed", job.id, lost[name]))
