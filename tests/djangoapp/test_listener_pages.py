@@ -264,6 +264,14 @@ def test_a_test_that_cannot_be_sent_says_so(client, ann, person_hook, monkeypatc
     assert f"The test could not be sent: {error}" in answer.content.decode()
 
 
+def test_a_test_that_fails_in_any_other_way_is_no_crash(client, ann, person_hook, monkeypatch, caplog):
+    monkeypatch.setattr(person_hook, "test", failing(OSError("no broker at amqp://joe:hush@10.0.0.7")))
+    answer = client.post(reverse("durian:test", args=[listener_of(ann).uuid]), follow=True)
+    assert "The test could not be sent" in answer.content.decode()
+    assert "hush" not in answer.content.decode()
+    assert "no broker" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("status", "said"), [("delivered", "has got the test"), ("queued", "on its way"), ("failed", "refused")]
 )

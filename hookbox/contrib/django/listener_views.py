@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -36,6 +37,8 @@ from hookbox.contrib.django.listener_rows import row
 from hookbox.contrib.django.listening import new_secret
 from hookbox.contrib.django.models import Listener
 from hookbox.contrib.django.registry import hooks
+
+logger = logging.getLogger("hookbox.django")
 
 __all__ = ["create", "debug", "delete", "edit", "index", "select", "test"]
 
@@ -202,6 +205,9 @@ def tested(listener: Listener) -> tuple[int, str]:
         result = hook.test(listener)
     except (HookboxError, DeliveryFailed) as error:
         return messages.ERROR, _("The test could not be sent: %(error)s") % {"error": error}
+    except Exception:  # of a backend or a hook of the project's own; its text is not for everybody
+        logger.exception("a test of listener %s could not be sent", listener.uuid)
+        return messages.ERROR, _("The test could not be sent. The log says why.")
     if result.status == "failed":
         return messages.ERROR, _("The test has failed: %(error)s") % {"error": result.error}
     if result.status == "delivered":
