@@ -40,7 +40,7 @@ def disabled():
     listener_disabled.disconnect(note)
 
 
-def tell(listener, type, *, reason="", status=500, at=AT, tag=None, secret=ERRBACK_SECRET, query="", id=None):
+def tell(listener, type, *, reason="", status=500, at=AT, tag=None, secret=ERRBACK_SECRET, query="", id=None, url=""):
     last = {
         "class": f"http_{status}" if status else "timeout",
         "status": status,
@@ -52,7 +52,7 @@ def tell(listener, type, *, reason="", status=500, at=AT, tag=None, secret=ERRBA
         "attempts": 4,
         "reason": reason,
         "last": last,
-    }
+    } | ({"url": url} if url else {})
     body = json.dumps({"type": type, "timestamp": AT.isoformat(), "data": about}).encode()
     return post(body, secret, query, id)
 
@@ -108,6 +108,20 @@ def test_gone_disables_the_listener_once(disabled):
     assert state(listener) == (2, "410", False)
     assert listener.disabled_reason == "410"
     assert disabled == [(Listener, listener.uuid, False)]
+
+
+@pytest.mark.parametrize("type", ["delivery.failing", "delivery.dead", "delivery.recovered"])
+def test_what_is_about_an_address_that_it_no_longer_has_changes_nothing(disabled, type):
+    listener = listening("https://new.example/", failures=1, last_status="503")
+    tell(listener, type, reason="gone", status=410, url="https://old.example/")
+    assert state(listener) == (1, "503", True)
+    assert disabled == []
+
+
+def test_an_address_is_known_without_its_password():
+    listener = listening("https://joe:hush@shop.example/")
+    tell(listener, "delivery.dead", reason="gone", status=410, url="https://***@shop.example/")
+    assert state(listener) == (1, "410", False)
 
 
 def test_a_receiver_of_the_signal_that_fails_breaks_nothing(caplog):

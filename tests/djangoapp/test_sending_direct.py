@@ -274,6 +274,17 @@ def test_the_listener_knows_how_it_fares(receiver):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_gone_says_nothing_of_the_address_that_the_listener_has_now(receiver):
+    receiver.answer(410)
+    listener = listening(receiver.hook)
+    job = job_for(listener)
+    Listener.objects.update(url="https://new.example/")
+    send_now(job, listener, fail_silently=True)
+    listener.refresh_from_db()
+    assert (listener.active, listener.failures) == (True, 0)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_gone_disables_the_listener_and_says_so_once(receiver):
     from hookbox.contrib.django.signals import listener_disabled
 

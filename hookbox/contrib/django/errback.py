@@ -20,6 +20,7 @@ from hookbox.contrib.django.decorators import check_signature, key_of, once, ope
 from hookbox.contrib.django.listening import listeners_in
 from hookbox.contrib.django.models import Listener
 from hookbox.contrib.django.sending import health
+from hookbox.contrib.django.sending.attempt import shown
 from hookbox.contrib.django.sending.dispatch import TAG
 
 logger = logging.getLogger("hookbox.django")
@@ -47,6 +48,7 @@ def _take(request: HttpRequest) -> HttpResponse:
         type, data = notice["type"], notice["data"]
         tag = str(data.get("tag") or "")
         listener = UUID(tag.removeprefix(TAG)) if tag.startswith(TAG) else None
+        url = shown(str(data.get("url") or ""))  # the server masks name and password
     except (ValueError, TypeError, KeyError, AttributeError):
         return _said(400, "not what a Hookbox server tells")
     if listener is None or using not in connections:
@@ -54,6 +56,8 @@ def _take(request: HttpRequest) -> HttpResponse:
     known = Listener.objects.using(listeners_in(using)).filter(uuid=listener).first()
     if known is None:
         return _said(200, "there is no such listener any more")
+    if url and url != shown(known.url):
+        return _said(200, "not about the address that this listener has now")
     _note(known, using, type, data)
     return _said(200, "noted")
 

@@ -49,7 +49,7 @@ def post_once(job: Job, retries: int) -> float | None:
     job, secrets = with_secrets(job)
     for target in job.targets:  # one, or none if it was deleted
         outcome = attempt(job, target, secrets[target.listener], retries + 1)
-        health.note(job.using, target.listener, outcome)
+        health.note(job.using, target, outcome)
         if outcome.ok:
             return None
         if outcome.final or not job.retry or retries >= job.max_retries:

@@ -17,5 +17,5 @@ def deliver(job: Job, target: Target, secret: str) -> Outcome:
         if outcome.final:
             break
         outcome = attempt(job, target, secret, again + 2)
-    health.note(job.using, target.listener, outcome)
+    health.note(job.using, target, outcome)
     return outcome

@@ -160,7 +160,7 @@ class _HandOver:
     def _refuse(self, target: Target, why: str) -> None:
         logger.warning("%s for %s cannot be sent: %s", self._job.hook, shown(target.url), why)
         self._refused[target.listener or target.url] = why
-        health.note(self._job.using, target.listener, Outcome("refused", detail=why))
+        health.note(self._job.using, target, Outcome("refused", detail=why))
 
     def _stopped(self, error: HookboxError, again_after: float = 0.0) -> Handed:
         left = replace(self._job, targets=tuple(self._targets), topic=self._topic)
