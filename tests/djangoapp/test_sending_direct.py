@@ -70,6 +70,13 @@ def test_the_first_failure_is_raised_after_all_were_tried(receiver):
     assert len(receiver.got) == 1
 
 
+def test_what_is_no_url_at_all_does_not_stop_the_others(receiver):
+    bad, good = listening("http://[bad/"), listening(receiver.hook)
+    with pytest.raises(DeliveryFailed, match=r"http://\[bad/: not a URL"):
+        send_now(job_for(bad, good), bad, good)
+    assert len(receiver.got) == 1
+
+
 def test_with_fail_silently_it_is_logged_and_told(receiver, caplog):
     with Receiver(500) as broken:
         bad, good = listening(broken.hook), listening(receiver.hook)

@@ -8,6 +8,7 @@ from sending_house import ERRBACK_SECRET, SECRET, accepted, job_for, listening, 
 
 from hookbox.contrib.django import HookboxError, errback
 from hookbox.contrib.django.models import Listener, OutboxEntry
+from hookbox.contrib.django.sending.attempt import shown
 from hookbox.contrib.django.sending.backends import backend, give
 from hookbox.contrib.django.sending.dispatch import hand_over
 from hookbox.testing import Receiver, Reply
@@ -222,6 +223,31 @@ def test_a_result_shows_no_password(stand_in):
     (result,) = send(job_for(listener), listener, on_commit=False)
     assert "hush" not in repr(result.error)
     assert "shop.example" in str(result.error)
+
+
+def test_what_is_no_url_at_all_does_not_stop_the_others(stand_in):
+    bad, good = listening("http://joe:hush@[bad/"), listening("https://shop.example/")
+    stand_in.answer(
+        lambda r: said(400, "destination 1 of 2: malformed") if b"[bad" in r.body else accepted()
+    )
+    first, second = send(job_for(bad, good), bad, good, on_commit=False)
+    assert (first.status, second.status) == ("failed", "accepted")
+    assert "hush" not in str(first.error)
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://joe:hush@shop.example/", "https://shop.example/"),
+        ("https://a@b@shop.example?x=y@z", "https://shop.example?x=y@z"),
+        ("https://shop.example/@joe", "https://shop.example/@joe"),
+        ("http://joe:hush@[bad", "http://[bad"),
+        ("mailto:joe@shop.example", "mailto:joe@shop.example"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url, known):
+    assert shown(url) == known
 
 
 SENT = []

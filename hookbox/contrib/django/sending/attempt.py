@@ -7,6 +7,7 @@ Nothing here raises for what the other side does: every end has a name, the same
 from __future__ import annotations
 
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -17,7 +18,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.errors import DeliveryFailed
@@ -73,6 +74,9 @@ class Outcome:
         return DeliveryFailed(f"{shown(url)}: {self.detail}", status=self.status or None)
 
 
+_userinfo = re.compile(r"\A([^/?#]*//)[^/?#]*@").sub
+
+
 class _Failed(Exception):
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(detail)
@@ -117,9 +121,8 @@ def attempt(job: Job, target: Target, secret: str, number: int = 1) -> Outcome:
 
 
 def shown(url: str) -> str:
-    """A URL without the name and password in it."""
-    userinfo, at, _ = urlsplit(url).netloc.rpartition("@")
-    return url.replace(f"{userinfo}@", "", 1) if at else url
+    """A URL, or what was meant to be one, without the name and password in it. Never raises."""
+    return _userinfo(r"\1", url)
 
 
 def _checked(url: str) -> Destination:
