@@ -145,6 +145,12 @@ def test_a_secret_is_replaced(client, root):
     [
         ("match", "[1]", "A condition is a JSON object."),
         ("match", "{", "Enter a valid JSON."),
+        ("match", "[" * 100_000, "Enter a valid JSON."),
+        ("match", '{"a": ' + "[" * 900 + "]" * 900 + "}", "Not a condition"),
+        ("match", r'{"a": "\ud800"}', "Not a condition"),
+        ("config", '{"a": ' + "[" * 900 + "]" * 900 + "}", "cannot be kept"),
+        ("config", r'{"a": "\ud800"}', "cannot be kept"),
+        ("config", '{"a": "' + "x" * 20_000 + '"}', "limit 16384"),
         ("match", '{"a": {"$nothing": 1}}', "unknown matcher $nothing"),
         ("config", "7", "A configuration is a JSON object."),
         ("config", '{"headers": {"Host": "x"}}', "Host"),

@@ -158,6 +158,9 @@ def test_a_listener_of_no_hook_is_refused_unless_it_was_so_before(hook):
         ("match", [1]),
         ("config", [1]),
         ("config", {"headers": [1]}),
+        ("config", {"note": "\ud800"}),
+        ("config", {"number": 2**63}),
+        ("config", {"note": "x" * 20_000}),
         ("secret", "x"),
     ],
 )

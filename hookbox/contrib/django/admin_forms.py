@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -39,13 +40,30 @@ class ReplayForm(forms.Form):
 class IndentedJSONField(forms.JSONField):
     """JSON for people to read and change."""
 
+    def to_python(self, value: Any) -> Any:
+        """As Django does, which does not expect more brackets than Python can read."""
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What somebody has typed: as a value if it is JSON, else as the text."""
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return InvalidJSONInput(data)
+
     def prepare_value(self, value: Any) -> Any:
         """Indented, unless it is what somebody has just typed and no JSON."""
-        written = super().prepare_value(value)
+        if isinstance(value, InvalidJSONInput):
+            return value
         try:
-            return json.dumps(json.loads(written), indent=2, ensure_ascii=False)
-        except (TypeError, ValueError):
-            return written
+            indented = json.dumps(value, indent=2, ensure_ascii=False)
+            indented.encode()
+        except (UnicodeEncodeError, RecursionError):
+            return json.dumps(value)  # half a surrogate pair can only be shown as it is escaped
+        return indented
 
 
 class ListenerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for mypy only

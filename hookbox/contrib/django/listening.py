@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from hookbox.contrib.django import conf
 from hookbox.contrib.django.fields import LONGEST
 from hookbox.contrib.django.match.written import from_json
+from hookbox.contrib.django.payload import NotJSON, to_text
 from hookbox.delivery.egress import BadURL, read_url
 from hookbox.delivery.intake_values import check_header
 from hookbox.errors import BadRequest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hookbox.contrib.django.models import Listener
 
 SEES_ALL = "hookbox.view_all_listeners"
+LONGEST_CONFIG = 16 * 1024
+"""Bytes of a configuration's JSON text; it is read with its listener for each message."""
 
 _have_listeners: set[str] = set()
 """Databases that are known to have the table."""
@@ -120,6 +123,15 @@ def _check_match(listener: Listener) -> None:
 
 
 def _check_config(listener: Listener) -> None:
+    try:
+        length = len(to_text(listener.config).encode())
+    except NotJSON as error:
+        text = _("The configuration cannot be kept: %(why)s")
+        raise ValidationError(text, code="bad_config", params={"why": str(error)}) from error
+    if length > LONGEST_CONFIG:
+        text = _("A configuration of %(length)d bytes, limit %(limit)d.")
+        sizes = {"length": length, "limit": LONGEST_CONFIG}
+        raise ValidationError(text, code="bad_config", params=sizes)
     for name, value in headers_in(listener.config).items():
         if not isinstance(value, str):
             raise ValidationError(_("headers has to be an object of strings."), code="bad_config")
