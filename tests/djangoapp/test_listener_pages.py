@@ -35,6 +35,16 @@ def page(client, name, *args, **query):
     return client.get(reverse(f"durian:{name}", args=args), query)
 
 
+def test_a_row_that_was_stored_without_a_check_can_be_seen_and_mended(client, ann):
+    listener = listener_of(ann, match=[1], config="x")
+    assert "is no condition" in page(client, "list").content.decode()
+    assert page(client, "edit", listener.uuid).status_code == 200
+    data = {"url": URL, "active": "on", "name_cond": 1, "name_query": "Joe"}
+    assert client.post(reverse("durian:edit", args=[listener.uuid]), data).status_code == 302
+    listener.refresh_from_db()
+    assert (listener.match, listener.config) == ({"name": {"$is": "Joe"}}, {})
+
+
 # choosing and creating
 
 

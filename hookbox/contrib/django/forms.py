@@ -161,21 +161,27 @@ def _has_one_type(field: Any) -> bool:
     return field is not None and not field.many_to_many and not isinstance(field, JSONField)
 
 
-def match_forms(hook: Any, stored: Mapping[str, Any], data: Any = None) -> dict[str, forms.Form]:
+def as_object(stored: Any) -> dict[str, Any]:
+    """What a listener has stored, or nothing where it is no object: not every row was checked."""
+    return stored if isinstance(stored, dict) else {}
+
+
+def match_forms(hook: Any, stored: Any, data: Any = None) -> dict[str, forms.Form]:
     """The form for each argument of a hook, filled with what a listener has stored."""
+    stored = as_object(stored)
     return {
         name: form(data, initial=_initial(name, stored)) if name in stored else form(data)
         for name, form in hook.match_forms.items()
     }
 
 
-def edited(stored: Mapping[str, Any], said: Mapping[str, forms.Form]) -> dict[str, Any]:
+def edited(stored: Any, said: Mapping[str, forms.Form]) -> dict[str, Any]:
     """A listener's condition in JSON form, with what valid forms have changed of it.
 
     Raises:
         ValidationError: it is too large now.
     """
-    result = dict(stored)
+    result = dict(as_object(stored))
     for name, form in said.items():
         if form.has_changed():
             result.pop(name, None)
@@ -218,9 +224,12 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def described(hook: Any, stored: Mapping[str, Any]) -> list[dict[str, str]]:
+def described(hook: Any, stored: Any) -> list[dict[str, str]]:
     """A condition for people: for each argument a `label`, `words` and a `text`."""
     words = dict(MATCHABLE_CHOICES)
+    if not isinstance(stored, dict):
+        problem = str(_("is no condition: nothing is sent"))
+        return [{"label": json.dumps(stored), "words": problem, "text": ""}]
     lines = []
     for name, written in stored.items():
         condition, text = read_condition(written)

@@ -28,6 +28,7 @@ from hookbox.contrib.django.forms import (
     HookConfigForm,
     StateForm,
     argument_label,
+    as_object,
     config_of,
     described,
     edited,
@@ -153,7 +154,7 @@ def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
     hook = hooks.get(listener.hook)
     data = request.POST if request.method == "POST" else None
     form_class = hook.config_form if hook else HookConfigForm
-    form = form_class(data, initial={**listener.config, "url": listener.url})
+    form = form_class(data, initial={**as_object(listener.config), "url": listener.url})
     state = StateForm(data, initial={"active": listener.active})
     conditions = match_forms(hook, listener.match, data) if hook else {}
     if data is not None and _all_valid([form, state, *conditions.values()]):
@@ -229,7 +230,7 @@ def _all_valid(given: list[Any]) -> bool:
 def _saved(listener: Listener, form: forms.Form, conditions: dict[str, forms.Form]) -> bool:
     """Save what valid forms say about a listener; else the first form says what is wrong."""
     listener.url = form.cleaned_data["url"]
-    listener.config = {**listener.config, **config_of(form)}
+    listener.config = {**as_object(listener.config), **config_of(form)}
     try:
         listener.match = edited(listener.match, conditions)
         listener.full_clean()
@@ -243,8 +244,8 @@ def _saved(listener: Listener, form: forms.Form, conditions: dict[str, forms.For
 
 def _beyond(hook: Any, listener: Listener) -> list[dict[str, str]]:
     """What a listener's condition says that no line of the form is about."""
-    lines = hook.match_forms if hook else {}
-    return described(hook, {name: said for name, said in listener.match.items() if name not in lines})
+    lines, stored = hook.match_forms if hook else {}, as_object(listener.match)
+    return described(hook, {name: said for name, said in stored.items() if name not in lines})
 
 
 def _form_page(
