@@ -16,6 +16,7 @@ from sending_house import Place, accepted, job_for, listening, said, send
 
 from hookbox.contrib.django import outbox
 from hookbox.contrib.django.models import Listener, OutboxEntry
+from hookbox.contrib.django.sending import backends
 from hookbox.testing import DEADLINE, FaultProxy, Receiver, Reply, Way
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -287,6 +288,23 @@ def test_a_commit_helps_others_for_a_moment_only(stand_in, monkeypatch):
     save_and_send(listener)
     assert len(stand_in.got) == 3, "its own, and two in the second after it"
     assert OutboxEntry.objects.count() == 6
+
+
+def test_one_entry_over_which_we_stumble_holds_up_no_other(stand_in, monkeypatch):
+    listener = listening("https://shop.example/")
+    bad, good = job_for(listener), job_for(listener)
+    usual = backends.hand_over
+
+    def stumble(job):
+        if job.id == bad.id:
+            raise ZeroDivisionError
+        return usual(job)
+
+    monkeypatch.setattr(backends, "hand_over", stumble)
+    outbox.put(bad)
+    outbox.put(good)
+    assert flush() == Flushed(handed=1, failed=1, left=1)
+    assert "ZeroDivisionError" in OutboxEntry.objects.get().last_error
 
 
 def test_backoff_grows_from_five_seconds_to_a_quarter_of_an_hour():

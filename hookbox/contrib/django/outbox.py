@@ -272,7 +272,7 @@ def _given(entry: OutboxEntry, using: str) -> Handed:
 
 def _is_down(handed: Handed) -> bool:
     """Whether what was tried next would fail in the same way."""
-    if handed.left is None:
+    if handed.left is None or handed.own:
         return False
     return not isinstance(handed.error, HookboxError) or handed.error.code not in OF_ITS_OWN
 

@@ -88,6 +88,7 @@ class Handed:
         left: what has to be handed over again; None for nothing.
         error: why that was not taken.
         again_after: seconds before it makes sense to try again.
+        own: whether that says something of this job only, and others may fare better.
     """
 
     taken: dict[str, str] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Handed:
     left: Job | None = None
     error: Exception | None = None
     again_after: float = 0.0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
