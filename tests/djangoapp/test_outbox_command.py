@@ -1,7 +1,10 @@
 """`manage.py hookbox_outbox`."""
 
+import signal
+
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError, OperationalError
 from sending_house import Place, accepted, job_for, listening, send
 
 from hookbox.contrib.django import outbox
@@ -35,6 +38,23 @@ def test_the_command_lists_retries_and_deletes(stand_in, capsys):
     assert not OutboxEntry.objects.exists()
     with pytest.raises(CommandError, match="there is no database 'nowhere'"):
         call_command("hookbox_outbox", database="nowhere")
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_the_command_survives_a_database_that_restarts(monkeypatch, capsys, error):
+    looks, handlers = [], {}
+
+    def flush(*args, **options):
+        looks.append(1)
+        if len(looks) == 1:
+            raise error("the connection is closed")
+        handlers[signal.SIGTERM]()
+
+    monkeypatch.setattr(outbox, "flush", lambda *args, **options: flush() or outbox.Flushed())
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    call_command("hookbox_outbox", watch=True, interval=0)
+    assert len(looks) == 2
+    assert "the connection is closed" in capsys.readouterr().err
 
 
 def test_the_command_watches_until_it_is_told_to_stop(tmp_path):

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from sending_house import SECRET, job_for, listening, send
 
 from hookbox.contrib.django import tasks
@@ -100,7 +100,8 @@ def test_a_hook_may_want_more_retries_than_celery_usually_makes(eager, receiver)
 
 
 def test_a_database_that_is_away_for_a_moment_loses_nothing(eager, receiver, monkeypatch):
-    usual, failures = tasks.with_secrets, [OperationalError("it restarts")] * 2
+    usual = tasks.with_secrets
+    failures = [OperationalError("it restarts"), InterfaceError("the connection is closed")]
 
     def with_secrets(job):
         if failures:

@@ -9,7 +9,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 from project.library.models import Person
 from sending_house import Place, accepted, job_for, listening, said, send
@@ -485,16 +485,17 @@ def test_what_a_replica_shows_is_left_to_its_own_database(stand_in):
 
 
 @in_both
-def test_a_database_that_cannot_be_read_holds_up_no_other(stand_in, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_cannot_be_read_holds_up_no_other(stand_in, monkeypatch, error):
     real = outbox._flush
 
     def flush_one(using, limit, **options):
         if using == "default":
-            raise OperationalError("the disk is gone")
+            raise error("the disk is gone")
         return real(using, limit, **options)
 
     monkeypatch.setattr(outbox, "_flush", flush_one)
     outbox.put(job_for(listening("https://shop.example/", using="other"), using="other"))
-    with pytest.raises(OperationalError, match="the disk is gone"):
+    with pytest.raises(error, match="the disk is gone"):
         outbox.flush()
     assert len(stand_in.got) == 1

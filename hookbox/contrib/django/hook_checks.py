@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.core import checks
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.module_loading import import_string
 
@@ -104,5 +104,5 @@ def _is_behind(alias: str) -> bool:
             return False  # nothing at all is there yet, and nobody needs to be told
         targets = executor.loader.graph.leaf_nodes("hookbox")
         return bool(executor.migration_plan(targets))
-    except DatabaseError:
+    except Error:
         return False  # Django's own checks say that it cannot be reached

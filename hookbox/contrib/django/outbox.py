@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
-from django.db import DatabaseError, IntegrityError, close_old_connections, connections, router, transaction
+from django.db import Error, IntegrityError, close_old_connections, connections, router, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -99,7 +99,7 @@ def put(job: Job) -> list[OutboxEntry] | None:
     except IntegrityError:  # sent twice under one id: it is one message
         found = OutboxEntry.objects.using(job.using).filter(uuid__in=[entry.uuid for entry in entries])
         return list(found.order_by("pk"))
-    except DatabaseError as error:
+    except Error as error:
         _tell_not_kept(job, str(error))
         return None
 
@@ -152,7 +152,7 @@ def flush(limit: int = 1000, *, using: str | None = None, now: bool = False) -> 
         now: also what has failed and would be tried again later.
 
     Raises:
-        DatabaseError: one of the databases cannot be read; the others have been flushed.
+        django.db.Error: one of the databases cannot be read; the others have been flushed.
     """
     close_old_connections()
     total, unread = Flushed(), None
@@ -162,7 +162,7 @@ def flush(limit: int = 1000, *, using: str | None = None, now: bool = False) -> 
         try:
             handed, failed = _flush(alias, limit, now=now)
             total += Flushed(handed, failed, of(alias).count())
-        except DatabaseError as error:
+        except Error as error:
             if using or has_table(alias):
                 unread = error
     if unread is not None:
@@ -292,5 +292,5 @@ def has_table(using: str) -> bool:
     """Whether a database has an outbox; true if it does not say."""
     try:
         return OutboxEntry._meta.db_table in connections[using].introspection.table_names()
-    except DatabaseError:
+    except Error:
         return True  # it is not the table that is missing

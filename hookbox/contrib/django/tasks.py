@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from django.db import DatabaseError
+from django.db import Error
 
 from hookbox.contrib.django.errors import DeliveryFailed
 from hookbox.contrib.django.event import legacy
@@ -44,7 +44,7 @@ def post_once(job: Job, retries: int) -> float | None:
         seconds after which to try again; None for never.
 
     Raises:
-        DatabaseError: the listener cannot be looked up.
+        django.db.Error: the listener cannot be looked up.
     """
     job, secrets = with_secrets(job)
     for target in job.targets:  # one, or none if it was deleted
@@ -71,7 +71,7 @@ def _webhook_signal(task: Any, job: dict[str, Any]) -> None:
     retries = task.request.retries
     try:
         wait = post_once(Job.from_json(job), retries)
-    except DatabaseError as error:
+    except Error as error:
         if retries >= MOST_LOOKS:
             raise
         raise task.retry(countdown=UNREADABLE, exc=error) from error

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.utils.module_loading import import_string
 
 from hookbox.contrib.django import conf
@@ -128,4 +128,4 @@ def give(job: Job) -> Handed:
         return Handed({target.listener or target.url: job.id for target in job.targets}, "queued")
     except Exception as error:
         logger.exception("a message could not be handed over by our own fault")
-        return Handed(left=job, error=error, own=not isinstance(error, ImportError | DatabaseError))
+        return Handed(left=job, error=error, own=not isinstance(error, ImportError | Error))

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -42,7 +42,7 @@ def note(using: str, target: Target, outcome: Outcome) -> None:
                 failed(using, listener, timezone.now(), str(outcome.status or outcome.name), url)
             if outcome.name == "gone":
                 disable(using, listener, GONE, url)
-        except DatabaseError:
+        except Error:
             logger.exception("what came of a message could not be noted on listener %s", listener)
 
     transaction.on_commit(write, using=using)

@@ -14,7 +14,7 @@ def with_secrets(job: Job) -> tuple[Job, dict[str, str]]:
     """The job without the listeners that were deleted meanwhile, and the secret of each of the others.
 
     Raises:
-        DatabaseError: they cannot be looked up.
+        django.db.Error: they cannot be looked up.
     """
     from hookbox.contrib.django.listening import listeners_in
     from hookbox.contrib.django.models import Listener

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -81,7 +81,7 @@ class Command(BaseCommand):
     def _flush(self, using: str | None, limit: int, now: bool) -> None:
         try:
             flushed = outbox.flush(limit, using=using, now=now)
-        except DatabaseError as error:
+        except Error as error:
             raise CommandError(f"a database cannot be read: {error}") from error
         self.stdout.write(_said(flushed))
         if flushed.failed:
@@ -95,7 +95,7 @@ class Command(BaseCommand):
         while not stopped.is_set():
             try:
                 flushed = outbox.flush(limit, using=using)
-            except DatabaseError as error:
+            except Error as error:
                 self.stderr.write(f"a database cannot be read: {error}")
             else:
                 if flushed.handed or flushed.failed:
