@@ -3,6 +3,7 @@
 test_sending_postgres.py runs all of this on PostgreSQL, too.
 """
 
+import json
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from django.utils import timezone
 from project.library.models import Person
 from sending_house import Place, accepted, job_for, listening, said, send
 
-from hookbox.contrib.django import outbox
+from hookbox.contrib.django import outbox, publish
 from hookbox.contrib.django.models import Listener, OutboxEntry
 from hookbox.contrib.django.sending import backends
 from hookbox.testing import DEADLINE, FaultProxy, Receiver, Reply, Way
@@ -152,6 +153,13 @@ def test_the_same_id_twice_in_one_transaction_is_one_message(stand_in):
         send(job, listener)
         send(job, listener)
     assert len(stand_in.got) == 1
+
+
+@pytest.mark.parametrize("payload", ["\ud800", 2**64, json.loads("[" * 70 + "]" * 70)])
+def test_a_publication_that_the_server_would_never_take_is_an_error_at_once(payload):
+    with pytest.raises(ValueError, match="Hookbox does not take it"):
+        publish("news", payload, on_commit=True, outbox=True)
+    assert not OutboxEntry.objects.exists()
 
 
 def test_a_publication_takes_the_same_road(live):

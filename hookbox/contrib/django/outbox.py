@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from hookbox.contrib.django.errors import HookboxError
 from hookbox.contrib.django.models import OutboxEntry
+from hookbox.contrib.django.payload import check_text
 from hookbox.contrib.django.sending.backends import give
 from hookbox.contrib.django.sending.jobs import Handed, Job
 
@@ -110,9 +111,13 @@ def publish_later(channel: str, payload: str, *, using: str | None = None) -> No
     Args:
         payload: JSON text.
         using: alias of the database whose transaction it is; None for the default one.
+
+    Raises:
+        NotJSON: the server would never take it.
     """
     from hookbox.contrib.django.sending.road import later
 
+    check_text(payload)
     later(Job(str(uuid.uuid4()), "", payload, using=using or "default", topic=channel))
 
 

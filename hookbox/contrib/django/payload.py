@@ -49,6 +49,18 @@ def to_text(value: Any) -> str:
     return _checked(value)[0]
 
 
+def check_text(text: str) -> None:
+    """Check JSON text that somebody else has written.
+
+    Raises:
+        NotJSON: Hookbox does not take it.
+    """
+    try:
+        load(text, DEEPEST)
+    except BadJSON as error:
+        raise NotJSON(f"Hookbox does not take it: {error}") from error
+
+
 def to_plain(value: Any) -> JSON:
     """What a receiver reads out of the JSON text of a value.
 
