@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 from sending_house import SECRET, job_for, listening, send
 
 from hookbox.contrib.django import DeliveryFailed
@@ -222,6 +223,16 @@ def test_a_name_is_looked_up_once_and_only_judged_addresses_are_connected_to(rec
     assert at(f"http://rebound.example:{receiver.port}/hook").name == "blocked"
 
 
+def test_one_good_address_of_a_name_opens_no_way_to_its_others(receiver, settings, monkeypatch):
+    settings.HOOKBOX_EGRESS_DENY = ["127.0.0.1"]
+    both = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, receiver.port)) for host in ("127.0.0.1", "127.0.0.2")
+    ]
+    monkeypatch.setattr(attempts.socket, "getaddrinfo", lambda *args, **options: both)
+    assert at(f"http://mixed.example:{receiver.port}/hook").name == "refused"
+    assert receiver.got == []
+
+
 def test_a_name_that_is_never_looked_up_holds_nobody_up(monkeypatch):
     hung = threading.Event()
     monkeypatch.setattr(attempts.socket, "getaddrinfo", lambda *args, **options: hung.wait(10) and [])
@@ -278,6 +289,18 @@ def test_the_listener_knows_how_it_fares(receiver):
         listener.refresh_from_db()
         assert (listener.failures, listener.last_status) == (failures, status)
     assert listener.last_success_at > listener.last_failure_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_how_it_fares_is_noted_after_the_transaction_so_that_nobody_waits_for_the_row(receiver):
+    receiver.answer(500)
+    listener = listening(receiver.hook)
+    with transaction.atomic():
+        send_now(job_for(listener), listener, fail_silently=True)
+        listener.refresh_from_db()
+        assert listener.failures == 0
+    listener.refresh_from_db()
+    assert listener.failures == 1
 
 
 @pytest.mark.django_db(transaction=True)
