@@ -7,6 +7,7 @@ import uuid
 import django
 import pytest
 from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, RequestFactory
@@ -141,6 +142,13 @@ def test_one_that_is_being_worked_on_is_to_come_again():
 
     assert view(signed(SECRET, id="msg_1")).status_code == 200
     assert answers == [None, 409]
+
+
+def test_a_cache_that_remembers_nothing_for_sure_lets_the_sender_come_again(monkeypatch):
+    view, seen = view_of(SECRET)
+    monkeypatch.setattr(LocMemCache, "add", lambda *args, **options: False)  # nor has get() anything
+    assert view(signed(SECRET)).status_code == 409
+    assert seen == []
 
 
 def test_two_views_do_not_share_what_they_have_seen():

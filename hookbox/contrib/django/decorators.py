@@ -157,9 +157,9 @@ async def _settle_async(key: str, coming: Awaitable[HttpResponseBase]) -> HttpRe
 
 
 def _known(state: Any) -> HttpResponse:
-    if state == "begun":
-        return HttpResponse("this message is being worked on", status=409, content_type="text/plain")
-    return HttpResponse("this message has come before", content_type="text/plain")
+    if state == "done":
+        return HttpResponse("this message has come before", content_type="text/plain")
+    return HttpResponse("this message is being worked on", status=409, content_type="text/plain")
 
 
 def _refused(status: int, text: str, request: HttpRequest) -> HttpResponse:
