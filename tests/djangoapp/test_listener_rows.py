@@ -110,6 +110,8 @@ def test_the_hook_of_a_listener_made_in_code_need_not_be_registered():
         (lambda hook: hook.listener(url=URL, headers={"webhook-id": "x"}), "config"),
         (lambda hook: hook.listener(url=URL, headers={"X-A": "a\r\nX-B: b"}), "config"),
         (lambda hook: hook.listener(url=URL, thing=object()), "config"),
+        (lambda hook: hook.listener(url=URL, thing="a\0b"), "config"),
+        (lambda hook: hook.listener(url=URL).match(name=["\0"]), "match"),
         (lambda hook: hook.listener(url=URL).secret("short"), "secret"),
         (lambda hook: hook.listener(url=URL).secret("whsec_!"), "secret"),
         (lambda hook: hook.listener(url=URL).owner(AnonymousUser()), "owner"),
@@ -121,6 +123,10 @@ def test_what_is_wrong_is_told_by_field_and_nothing_is_saved(hook, steps, field)
         steps(hook).save()
     assert list(told.value.message_dict) == [field]
     assert not Listener.objects.exists()
+
+
+def test_what_only_looks_like_a_nul_is_kept(hook):
+    assert hook.listener(url=URL).match(name="\\u0000").save().match == {"name": "\\u0000"}
 
 
 def test_an_address_to_which_nothing_can_be_sent_says_why(hook):

@@ -78,6 +78,12 @@ def test_others_do_not(request_of, status, caplog):
     assert "refused" in caplog.text
 
 
+def test_who_is_refused_writes_no_lines_of_the_log(caplog):
+    view, _ = view_of(SECRET)
+    view(RequestFactory().post("/hook%0Aforged", BODY, content_type="application/json"))
+    assert "/hook\\nforged" in caplog.text
+
+
 def test_a_rotated_secret_is_good_beside_the_new_one(settings):
     view, seen = view_of([SECRET, OLD_SECRET])
     assert view(signed(OLD_SECRET)).status_code == 200

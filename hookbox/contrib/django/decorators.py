@@ -14,6 +14,7 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from hookbox.contrib.django.one_line import on_one_line
 from hookbox.errors import BadSignature
 from hookbox.webhooks import verify
 from hookbox.webhooks.signing import TOLERANCE
@@ -163,5 +164,5 @@ def _known(state: Any) -> HttpResponse:
 
 
 def _refused(status: int, text: str, request: HttpRequest) -> HttpResponse:
-    logger.warning("a webhook for %s is refused: %s", request.path, text)
+    logger.warning("a webhook for %s is refused: %s", on_one_line(request.path), on_one_line(text))
     return HttpResponse(text, status=status, content_type="text/plain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SEES_ALL = "hookbox.view_all_listeners"
 LONGEST_CONFIG = 16 * 1024
 """Bytes of a configuration's JSON text; it is read with its listener for each message."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 _have_listeners: set[str] = set()
 """Databases that are known to have the table."""
@@ -120,14 +123,22 @@ def _is_address(url: str) -> bool:
 
 def _check_match(listener: Listener) -> None:
     from_json(listener.match)
+    _check_nul(to_text(listener.match))
+
+
+def _check_nul(text: str) -> None:
+    if _NUL.search(text):  # JSON may have it, PostgreSQL's may not
+        raise ValidationError(_("A character NUL cannot be kept."), code="nul")
 
 
 def _check_config(listener: Listener) -> None:
     try:
-        length = len(to_text(listener.config).encode())
+        written = to_text(listener.config)
     except NotJSON as error:
         text = _("The configuration cannot be kept: %(why)s")
         raise ValidationError(text, code="bad_config", params={"why": str(error)}) from error
+    _check_nul(written)
+    length = len(written.encode())
     if length > LONGEST_CONFIG:
         text = _("A configuration of %(length)d bytes, limit %(limit)d.")
         sizes = {"length": length, "limit": LONGEST_CONFIG}

@@ -6,7 +6,7 @@ import hmac
 import logging
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -16,6 +16,7 @@ from hookbox.contrib.django import conf, operations
 from hookbox.contrib.django import signals as _signals
 from hookbox.contrib.django.answers import Verdict, refusal, respond
 from hookbox.contrib.django.deciding import decide, described
+from hookbox.contrib.django.one_line import LOGGED, on_one_line
 from hookbox.contrib.django.operations import BY_ACTION, Operation, user_of
 
 logger = logging.getLogger("hookbox.django")
@@ -33,8 +34,6 @@ signals = {
     "message": _signals.message,
 }
 _PAGES = ("select", "create", "debug")
-_LOGGED: Final = 300
-"""Characters of anything that others chose."""
 
 
 def __getattr__(name: str) -> Any:
@@ -85,7 +84,7 @@ def errback(request: HttpRequest) -> HttpResponseBase:
 
 
 def _serve(request: HttpRequest, operation: Operation | None) -> HttpResponse:
-    asked = operation.action if operation else repr(request.POST.get("action", "")[:_LOGGED])
+    asked = operation.action if operation else repr(request.POST.get("action", "")[:LOGGED])
     if not _knows_secret(request):
         logger.warning("%s: webhook secret verification failed", asked)
         return respond(refusal("webhook secret verification failed", "Unauthorized"))
@@ -108,15 +107,9 @@ def _bytes(text: str) -> bytes:
 def _log(request: HttpRequest, asked: str, verdict: Verdict) -> None:
     form = request.POST
     about = form.get("channel_name") or form.get("destination") or form.get("recipient")
-    where = f" on {about[:_LOGGED]!r}" if about else ""
-    who = _on_one_line(described(user_of(request)))
+    where = f" on {about[:LOGGED]!r}" if about else ""
+    who = on_one_line(described(user_of(request)))
     if verdict.allowed:
         logger.info("%s%s by %s: allowed", asked, where, who)
     else:
-        logger.warning("%s%s by %s: denied, %s", asked, where, who, _on_one_line(verdict.reason))
-
-
-def _on_one_line(text: str) -> str:
-    """For the log, where nobody who chooses a name or a text is to write lines of their own."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LOGGED])
-    return shown if len(text) <= _LOGGED else f"{shown}..."
+        logger.warning("%s%s by %s: denied, %s", asked, where, who, on_one_line(verdict.reason))
