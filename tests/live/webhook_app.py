@@ -113,11 +113,11 @@ class App:
         except OSError:
             pass
         finally:
-            with self.changed:
-                self.open -= 1
-                self.changed.notify_all()
             self.socks.discard(sock)
             _shut(sock)
+            with self.changed:  # whoever waits for it finds it closed
+                self.open -= 1
+                self.changed.notify_all()
 
     def _read(self, sock, number):
         data = b""
