@@ -39,7 +39,8 @@ class Client:
         headers: for the upgrade request.
         features: extensions to ask for in CONNECT; None sends no `features`.
         path: of the WebSocket.
-        context: for TLS.
+        context: for TLS; best with 1.2 at most. The client reads and writes in two threads, and what a server
+            sends after the handshake of 1.3 then stops Python's `ssl` for good, once in a thousand times.
     """
 
     def __init__(

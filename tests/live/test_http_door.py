@@ -323,6 +323,7 @@ def test_tls_serves_http_and_websocket(certificate):
         ):
             sock.sendall(get("/csp/handshake", "Connection: close"))
             assert statuses(read_all(sock)) == [200]
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # see `Client`
         client = server.connect("ann", context=context)
         client.subscribe("c")
         for number in range(50):
