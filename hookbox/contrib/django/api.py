@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
 
 from hookbox.contrib.django import conf, http
+from hookbox.contrib.django.committed import after_commit
 from hookbox.contrib.django.errors import HookboxError
 from hookbox.core.names import channel_name_fault, user_name_fault
-
-logger = logging.getLogger("hookbox.django")
+from hookbox.delivery.batch import BATCH
 
 FORM = "application/x-www-form-urlencoded"
-BATCH = "application/vnd.hookbox.dispatch+json"
 _SHOWN = 300
 """Characters of an answer that is not understood."""
 
@@ -52,19 +49,10 @@ def dispatch(batch: dict[str, Any], using: str | None, on_commit: bool | None) -
 
 
 def now_or_later(work: Callable[[], T], name: str, using: str | None, on_commit: bool | None) -> T | None:
-    """Do it now, or after the commit, when what goes wrong may not harm the request or other callbacks."""
+    """Do it now, or after the commit."""
     if not on_commit:
         return work()
-
-    def after_commit() -> None:
-        try:
-            work()
-        except HookboxError as error:
-            logger.error("%s after a commit: %s", name, error)
-        except Exception:
-            logger.exception("%s after a commit failed", name)
-
-    transaction.on_commit(after_commit, using=using)
+    after_commit(work, name, using)
     return None
 
 

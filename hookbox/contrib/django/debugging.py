@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import sleep
@@ -20,10 +20,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from hookbox.contrib.django import conf
+from hookbox.contrib.django.decorators import open_to_all
 from hookbox.errors import BadSignature
 from hookbox.webhooks.signing import verify
 
@@ -39,13 +39,6 @@ MASK: Final = "••••••"
 _DAY: Final = 24 * 60 * 60
 _KEY: Final = "hookbox-debug"
 _SECRET: Final = re.compile(r"auth|cookie|secret|token|passw|api-?key|session", re.IGNORECASE)
-
-_View = Callable[[HttpRequest], HttpResponse]
-
-
-def _open_to_all(view: _View) -> _View:
-    view.login_required = False  # type: ignore[attr-defined]  # as login_not_required of Django 5.1 does
-    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +66,7 @@ class Caught:
     number: int = 0
 
 
-@csrf_exempt
-@_open_to_all
+@open_to_all
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def debug(request: HttpRequest) -> HttpResponse:

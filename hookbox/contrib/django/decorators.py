@@ -75,7 +75,7 @@ def verify_webhook(secret_or_setting: str | Iterable[str]) -> Callable[[View], V
 
 
 def open_to_all(view: View) -> View:
-    """The same view, for callers that have neither a CSRF token nor an account: they sign what they send.
+    """The same view, for callers that have neither a CSRF token nor an account.
 
     Django's own decorators would make an async view a sync one before Django 5.0.
     """

@@ -12,8 +12,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from hookbox.contrib.django import conf, http
+from hookbox.contrib.django.api import FORM
 from hookbox.contrib.django.errors import HookboxError
 from hookbox.contrib.django.models import Listener
+from hookbox.contrib.django.sending.dispatch import TAG
 
 PATIENCE = 2.0
 """Seconds that a page waits for the server."""
@@ -41,7 +43,7 @@ class Delivery:
 
 def tag_of(listener: Listener) -> str:
     """What all deliveries to a listener are found by."""
-    return f"listener:{listener.uuid}"
+    return f"{TAG}{listener.uuid}"
 
 
 def recent(listener: Listener, limit: int = 20) -> list[Delivery]:
@@ -63,7 +65,7 @@ def replay(listener: Listener, since: datetime) -> int:
         HookboxError: the server is down, or does not let us; the text says which.
     """
     form = urlencode({"tag": tag_of(listener), "since": since.isoformat()}).encode()
-    answer = http.post("/api/v1/deliveries/retry", form, "application/x-www-form-urlencoded")
+    answer = http.post("/api/v1/deliveries/retry", form, FORM)
     return int(_object(answer, 202).get("count") or 0)
 
 

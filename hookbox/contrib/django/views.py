@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from hookbox.contrib.django import conf, operations
 from hookbox.contrib.django import signals as _signals
 from hookbox.contrib.django.answers import Verdict, refusal, respond
 from hookbox.contrib.django.deciding import decide, described
+from hookbox.contrib.django.decorators import open_to_all
+from hookbox.contrib.django.errback import errback as errback
 from hookbox.contrib.django.one_line import LOGGED, on_one_line
 from hookbox.contrib.django.operations import BY_ACTION, Operation, user_of
 
@@ -43,19 +44,13 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def for_machines(view: View) -> View:
-    """Let in who has no CSRF token and no login; the view asks for a secret or a signature instead."""
-    view.login_required = False  # type: ignore[attr-defined]  # what login_not_required of Django 5.1 sets
-    return csrf_exempt(view)
-
-
 def _view_of(operation: Operation) -> View:
     def view(request: HttpRequest) -> HttpResponse:
         return _serve(request, operation)
 
     view.__name__ = view.__qualname__ = operation.action
     view.__doc__ = f"Answer the webhook `{operation.action}`."
-    return for_machines(require_POST(view))
+    return open_to_all(require_POST(view))
 
 
 connect = _view_of(operations.CONNECT)
@@ -69,18 +64,11 @@ message = _view_of(operations.MESSAGE)
 hub_subscribe = _view_of(operations.HUB_SUBSCRIBE)
 
 
-@for_machines
+@open_to_all
 @require_POST
 def single(request: HttpRequest) -> HttpResponse:
     """Answer any webhook, by the field `action`."""
     return _serve(request, BY_ACTION.get(request.POST.get("action", "")))
-
-
-@for_machines
-def errback(request: HttpRequest) -> HttpResponseBase:
-    """What the server tells of deliveries in trouble."""
-    view: View = import_module("hookbox.contrib.django.errback").errback
-    return view(request)
 
 
 def _serve(request: HttpRequest, operation: Operation | None) -> HttpResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router
 from django.utils import timezone
 
@@ -23,7 +21,7 @@ from hookbox.contrib.django.event.options import apply_options, callable_option,
 from hookbox.contrib.django.listening import listeners_in
 from hookbox.contrib.django.match import CONDITION_PASS, Text, const_to_matchable
 from hookbox.contrib.django.match.strategy import fits
-from hookbox.contrib.django.payload import to_plain_object, to_text
+from hookbox.contrib.django.payload import to_plain, to_plain_object, to_text
 from hookbox.contrib.django.sending import road
 from hookbox.contrib.django.sending.jobs import Job, SendResult, Target
 from hookbox.core.values import JSONObject
@@ -291,8 +289,7 @@ class Hook:
     def _enveloped(self, name: str, payload: JSONObject) -> JSONObject:
         if self.envelope is None:
             return payload
-        now = json.loads(json.dumps(timezone.now(), cls=DjangoJSONEncoder))
-        return {"type": name, "timestamp": now, "data": payload}
+        return {"type": name, "timestamp": to_plain(timezone.now()), "data": payload}
 
     def _applier(self, async_: bool, *, on_commit: bool, fail_silently: bool) -> Applier:
         if is_usual(self.task_cls) or road.is_recording():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from hookbox.contrib.django.committed import after_commit
 from hookbox.contrib.django.sending.jobs import Job, SendResult
 
 if TYPE_CHECKING:
@@ -67,13 +68,8 @@ def apply_task(
     if not (on_commit and transaction.get_connection(job.using).in_atomic_block):
         return _call(job, listeners, task, keywords, async_)
 
-    def call() -> None:  # must not raise: what else waits for this commit would be lost
-        try:
-            _call(job, listeners, task, {**keywords, "fail_silently": True}, async_)
-        except Exception:
-            logger.exception("hook %s could not be sent after the commit", job.hook)
-
-    transaction.on_commit(call, using=job.using)
+    quiet = {**keywords, "fail_silently": True}
+    after_commit(lambda: _call(job, listeners, task, quiet, async_), f"hook {job.hook}", job.using)
     return [SendResult(each, "queued", job.id) for each in listeners]
 
 

@@ -22,13 +22,13 @@ from hookbox.contrib.django.sending import health
 from hookbox.contrib.django.sending.attempt import JSON_TYPE, Outcome, shown
 from hookbox.contrib.django.sending.jobs import Handed, Job, Target
 from hookbox.contrib.django.sending.lookup import with_secrets
+from hookbox.delivery.batch import BATCH
 from hookbox.delivery.intake_values import check_header
 from hookbox.delivery.schedule import read_retry_after
 from hookbox.errors import BadRequest
 
 logger = logging.getLogger("hookbox.django")
 
-BATCH: Final = "application/vnd.hookbox.dispatch+json"
 MOST_RETRIES: Final = 50
 TAG: Final = "listener:"
 

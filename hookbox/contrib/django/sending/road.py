@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from hookbox.contrib.django import conf
+from hookbox.contrib.django.committed import after_commit
 from hookbox.contrib.django.errors import DeliveryFailed
 from hookbox.contrib.django.sending.attempt import shown
 from hookbox.contrib.django.sending.backends import HookboxBackend, give
@@ -79,20 +78,8 @@ def later(job: Job) -> list[Handed]:
         def hand_over() -> None:
             handed.extend(_given(job.parts()))
 
-    _when_committed(job, hand_over)
+    after_commit(hand_over, job.hook or job.topic, job.using)
     return handed
-
-
-def _when_committed(job: Job, act: Callable[[], None]) -> None:
-    """Act after the commit; what fails then breaks neither the request nor what others do after it."""
-
-    def quietly() -> None:
-        try:
-            act()
-        except Exception:
-            logger.exception("%s could not be sent after the commit", job.hook or job.topic)
-
-    transaction.on_commit(quietly, using=job.using)
 
 
 def _given(parts: Iterable[Job]) -> Iterator[Handed]:
@@ -164,7 +151,7 @@ def _here(
             raise published
 
     if on_commit:
-        _when_committed(job, post_all)
+        after_commit(post_all, job.hook, job.using)
         return results or [SendResult(listener, "queued", job.id) for listener in listeners]
     try:
         post_all()
