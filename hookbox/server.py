@@ -16,12 +16,13 @@ from gevent.event import Event
 
 from hookbox.clock import SystemClock
 from hookbox.commands.road import ClientRoad
-from hookbox.commands.site import Site
+from hookbox.commands.site import Site, watcher_failed
 from hookbox.core.connection import Connection
 from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
 from hookbox.core.values import ConnectionId
+from hookbox.core.watchers import Watchers
 from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
 from hookbox.greenlets import Greenlets, run_later, see_deaths
@@ -34,6 +35,7 @@ from hookbox.transports.outbox import Flusher
 from hookbox.transports.websocket import WebSocket
 from hookbox.web.admission import Admission, connection_limit, files_allowed, reserve
 from hookbox.web.handover import Listening, Offer, Predecessor, address_of, address_wanted, find_predecessor
+from hookbox.webhooks.asked import Asked, WebhookLog
 from hookbox.webhooks.gate import Gate
 from hookbox.webhooks.late import LateClient
 from hookbox.webhooks.resolve import Resolver
@@ -119,7 +121,11 @@ class Server:
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
         self.codecs = Codecs(settings.max_message, settings.max_fragments)
         self.greenlets = Greenlets()
-        self.webhooks = LateClient(settings, self.clock)
+        self.asked: Watchers[Asked] = Watchers(watcher_failed)
+        """Those who look on when the application is asked."""
+        self.webhook_log = WebhookLog(lambda: self.settings.webhook_log)
+        self.asked.add(self.webhook_log.keep)
+        self.webhooks = LateClient(settings, self.clock, self.asked)
         self.kept = Budget(settings.history_total_bytes, settings.history_bytes, settings.history_messages)
         self.broker = MemoryBroker(
             self.kept,

@@ -115,6 +115,11 @@ class Settings:
         metavar="PASSWORD",
         secret=True,
     )
+    session_cookie: tuple[str, ...] = access(
+        (),
+        "cookie that stands for a login of your application; default: cookie_identifier, or the usual names",
+        metavar="NAME",
+    )
     origin: tuple[str, ...] = access(
         (), "further page origin that may connect, as scheme://host[:port]", metavar="ORIGIN"
     )
@@ -137,6 +142,9 @@ class Settings:
     log_format: str = log(
         "plain", "plain lines, or one JSON object per line", metavar="FORMAT", choices=("plain", "json")
     )
+    webhook_log: int = setting(
+        500, Group.LOGGING, "webhooks remembered for the console and `get_webhook_log`", low=0, high=100_000
+    )
     debug: bool = log(False, "log everything, as --log-level DEBUG does", names=("-d",))
 
     ignore_missing_channel: bool = setting(
@@ -145,6 +153,12 @@ class Settings:
     datetime_utc: bool = setting(False, Group.BEHAVIOUR, "write `datetime` in UTC instead of local time")
     leave_grace: float = time(
         5.0, Group.BEHAVIOUR, "time a user may be gone before the others are told", low=0
+    )
+    recheck_interval: float = time(
+        0.0,
+        Group.BEHAVIOUR,
+        "time after which your application is asked again about each session, more or less; 0 = never",
+        low=0,
     )
     connect_each: bool = setting(
         False, Group.BEHAVIOUR, "ask about every connection, even of one browser that opens several at once"

@@ -39,12 +39,17 @@ def question_for(cause: Cause, action: str, fields: Mapping[str, str], key: str 
     form = dict(fields)
     if cause.connection is not None:
         form["conn_id"] = cause.connection.id
+    if speaker is None:
+        return Question(action, form, key=key)
     return Question(
         action,
         form,
-        cookies=speaker.cookies if speaker else "",
-        client_ip=speaker.client_ip if speaker else "",
+        cookies=speaker.cookies,
+        client_ip=speaker.client_ip,
         key=key,
+        connection=speaker.id,
+        user=speaker.user.name if speaker.user else "",
+        session=speaker.session,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
 from hookbox.core.places import Places
 from hookbox.core.values import ChannelName, UserName
+from hookbox.core.watchers import Journal
 from hookbox.delivery.exits import Exits, MemoryOnly
 from hookbox.engine.base import Broker
 from hookbox.errors import ConnectionGone
@@ -24,6 +26,8 @@ from hookbox.settings import Settings
 from hookbox.webhooks.gate import Allow, Gate, Refuse
 from hookbox.webhooks.resolve import Resolver
 from hookbox.webhooks.singleflight import SingleFlight
+
+logger = logging.getLogger(__name__)
 
 
 class Later(Protocol):
@@ -113,6 +117,8 @@ class Site:
     """How long, altogether, clients have waited at the door because the server had no time for them."""
     resolver: Resolver | None = None
     """Looks names up for polling; shared, because its threads are few."""
+    journal: Journal = field(default_factory=lambda: Journal(watcher_failed))
+    """What happens to connections, shown to those who look on."""
     errands: Errands = field(init=False)
     tellings: Tellings = field(init=False)
     """What has happened reaches the application by these; where nothing is kept, as an errand."""
@@ -136,6 +142,11 @@ class Site:
     def timestamp(self) -> str:
         """Now as `YYYY-MM-DDTHH:MM:SS`, server-local time unless `datetime_utc` is set."""
         return _timestamp(int(self.clock.now()), self.settings.datetime_utc)
+
+
+def watcher_failed(error: Exception) -> None:
+    """Log what somebody raised who only looks on."""
+    logger.error("somebody who looks on failed", exc_info=error)
 
 
 @lru_cache(2)

@@ -60,6 +60,7 @@ class Connection:
         "own_channels",
         "request_cookies",
         "script_cookies",
+        "session",
         "transport",
         "user",
         "welcome",
@@ -78,6 +79,8 @@ class Connection:
         self.features: frozenset[str] = NO_FEATURES
         self.cookies = ""
         """Value of the Cookie header that webhooks of this connection carry."""
+        self.session = ""
+        """Which login of the application it belongs to: a digest of the session's cookie; empty for none."""
         self.script_cookies = ""
         self.kept_cookies: dict[str, str | None] | None = None
         self.held: dict[ChannelName, Held] | None = None

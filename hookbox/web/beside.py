@@ -35,6 +35,9 @@ class Beside:
         self.backlog = LateApp(self._make_backlog)
         self.streams = LateApp(self._make_streams)
         self.hub = LateApp(self._make_hub)
+        self.metrics = LateApp(self._make_metrics)
+        self.cookies = LateApp(self._make_cookies)
+        self.admin = LateApp(self._make_admin)
 
     def hub_for_api(self, environ: Environ, body: bytes | None) -> Answer | None:
         """Answer a request with `hub.mode` at a path that is the API's otherwise; None if the hub is off."""
@@ -43,7 +46,8 @@ class Beside:
     @property
     def all(self) -> tuple[LateApp, ...]:
         """All of them."""
-        return self.dispatch, self.streams, self.hub, self.backlog
+        first = self.dispatch, self.streams, self.hub, self.backlog
+        return *first, self.metrics, self.cookies, self.admin
 
     def _make_dispatch(self) -> WsgiApp:
         from hookbox.web.dispatch import make_dispatch
@@ -72,6 +76,21 @@ class Beside:
         )
         server.checked[tickets] = None
         return StreamDoor(server.site, server.storeroom.streams, self._access, tickets)
+
+    def _make_metrics(self) -> WsgiApp:
+        from hookbox.web.metrics import make_metrics
+
+        return make_metrics(self._server, self._access)
+
+    def _make_cookies(self) -> WsgiApp:
+        from hookbox.web.cookie import make_cookie_door
+
+        return make_cookie_door(self._server.site)
+
+    def _make_admin(self) -> WsgiApp:
+        from hookbox.admin.mount import make_admin
+
+        return make_admin(self._server, self.backlog)
 
     def _make_hub_door(self) -> HubDoor:
         from hookbox.web.hub import HubDoor

@@ -21,9 +21,12 @@ from hookbox.web.outside import Access
 from hookbox.web.pages import make_pages
 from hookbox.web.paths import (
     HUB,
+    serves_admin,
     serves_backlog,
+    serves_cookies,
     serves_dispatch,
     serves_hub,
+    serves_metrics,
     serves_streams,
 )
 
@@ -66,11 +69,18 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     pages = make_pages(server.site, lack=lambda: "degraded" if server.storeroom.fault else "")
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
-    inside: list[Part] = [(serves, api), (serves_dispatch, beside.dispatch), (serves_backlog, beside.backlog)]
+    inside: list[Part] = [
+        (serves, api),
+        (serves_dispatch, beside.dispatch),
+        (serves_backlog, beside.backlog),
+        (serves_metrics, beside.metrics),
+        (serves_admin, beside.admin),
+    ]
     outside: list[Part] = [
         (_serves_comet, transports),
         (serves_streams, beside.streams),
         (serves_hub, beside.hub),
+        (serves_cookies, beside.cookies),
     ]
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
     if not apart:

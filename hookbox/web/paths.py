@@ -12,6 +12,9 @@ HUB: Final = "/hub"
 SHARED_WITH_HUB: Final = ("/subscribe", "/publish")
 """The API's, unless a request has `hub.mode`."""
 TOPICS: Final = "/topic/"
+METRICS: Final = "/metrics"
+COOKIES: Final = "/cookie/"
+ADMIN: Final = "/admin"
 
 
 def serves_dispatch(path: str) -> bool:
@@ -32,3 +35,18 @@ def serves_streams(path: str) -> bool:
 def serves_hub(path: str) -> bool:
     """Whether a path belongs to the hub or is a topic's."""
     return path == HUB or path in SHARED_WITH_HUB or path.startswith(TOPICS)
+
+
+def serves_metrics(path: str) -> bool:
+    """Whether a path is that of the metrics."""
+    return path == METRICS
+
+
+def serves_cookies(path: str) -> bool:
+    """Whether a path hands a cookie over."""
+    return path.startswith(COOKIES)
+
+
+def serves_admin(path: str) -> bool:
+    """Whether a path belongs to the console."""
+    return path == ADMIN or path.startswith(ADMIN + "/")

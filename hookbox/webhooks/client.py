@@ -14,9 +14,11 @@ from gevent.event import Event
 from requests import PreparedRequest, exceptions
 
 from hookbox.clock import Clock
+from hookbox.core.watchers import Watchers
 from hookbox.errors import NotAsked, WebhookError
 from hookbox.settings import Settings
 from hookbox.webhooks.adapter import Answer, ClosedUnanswered, LeanAdapter
+from hookbox.webhooks.asked import BODY_KEPT, Asked, Verdict
 from hookbox.webhooks.breaker import BreakerRules, Mode
 from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
@@ -59,10 +61,18 @@ class WebhookClient:
         settings: the callback, secret, `webhook_*` and `breaker_*` settings are used.
         clock: its steady time is used.
         lookup: asks the system for addresses, in a thread.
+        watchers: are shown what became of each question.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        lookup: Lookup = system_lookup,
+        watchers: Watchers[Asked] | None = None,
+    ) -> None:
         self._clock = clock
+        self._watchers = watchers
         self._adapter = LeanAdapter(Dialer(Resolver(clock, lookup)), clock, settings.webhook_answer)
         self._counts: Counter[str] = Counter()
         self._keys = _unique_keys()
@@ -81,22 +91,34 @@ class WebhookClient:
         self._counts["asked"] += 1
         self._under_way += 1
         setup = self._setup
+        asked = Asked(question.key or next(self._keys), self._clock.now(), question)
+        began = self._clock.monotonic()
         try:
-            verdict = self._ask_now(question, setup)
+            verdict = self._ask_now(asked, setup)
         except NotAsked as error:
-            self._counts["not_asked"] += 1
+            asked.verdict, asked.why = Verdict.NOT_ASKED, error.detail
             logger.debug("webhook %s: %s", question.action, error.detail)
             raise
         except WebhookError as error:
-            self._counts["failed"] += 1
+            asked.verdict, asked.why = Verdict.FAILED, error.detail
             logger.warning("webhook %s: %s", question.action, error.detail)
             raise
+        else:
+            asked.verdict = Verdict.ALLOWED
+            if isinstance(verdict, Refuse):
+                asked.verdict, asked.why = Verdict.REFUSED, verdict.reason
+            return verdict
         finally:
-            self._under_way -= 1
-            if self._stopping and not self._under_way:
-                self._finished.set()
-        self._counts["allowed" if isinstance(verdict, Allow) else "refused"] += 1
-        return verdict
+            asked.took = self._clock.monotonic() - began
+            self._note_end(asked)
+
+    def _note_end(self, asked: Asked) -> None:
+        self._counts[asked.verdict.value] += 1
+        self._under_way -= 1
+        if self._stopping and not self._under_way:
+            self._finished.set()
+        if self._watchers:
+            self._watchers.show(asked)
 
     def url(self, action: str) -> str:
         """Where a question with this action goes now."""
@@ -147,25 +169,33 @@ class WebhookClient:
             self._counts["breaker_openings"] += old.shield.openings
         return Setup(settings, calls, Shield(str(calls.target), rules, self._clock))
 
-    def _ask_now(self, question: Question, setup: Setup) -> Allow | Refuse:
+    def _ask_now(self, asked: Asked, setup: Setup) -> Allow | Refuse:
         try:
-            return self._ask(question, setup)
+            return self._ask(asked, setup)
         except WebhookError as error:
-            if question.action in COMES_AGAIN:
+            if asked.question.action in COMES_AGAIN:
                 error.retry_seconds = setup.shield.appointment()
             raise
 
-    def _ask(self, question: Question, setup: Setup) -> Allow | Refuse:
+    def _ask(self, asked: Asked, setup: Setup) -> Allow | Refuse:
         if self._stopping:
             raise NotAsked(UNAVAILABLE, "not asked: the server is stopping")
-        request = setup.calls.request(question, question.key or next(self._keys))
-        deadline = self._clock.monotonic() + setup.settings.webhook_timeout
+        request = setup.calls.request(asked.question, asked.id)
+        asked.url = request.url or ""
+        began = self._clock.monotonic()
+        deadline = began + setup.settings.webhook_timeout
         place = setup.shield.enter(deadline)
+        asked.waited = self._clock.monotonic() - began
         try:
             response = self._send(request, setup, place, deadline)
         finally:
             setup.shield.leave(place)
-        return read_verdict(response.status_code, response.content, response.values("set-cookie"))
+        body = response.content
+        asked.status, asked.body, asked.size = response.status_code, body[:BODY_KEPT], len(body)
+        asked.content_type = ", ".join(response.values("content-type"))
+        asked.location = ", ".join(response.values("location"))
+        asked.set_cookies = tuple(response.values("set-cookie"))
+        return read_verdict(asked.status, body, asked.set_cookies)
 
     def _send(self, request: PreparedRequest, setup: Setup, place: Place, deadline: float) -> Answer:
         settings = setup.settings

@@ -18,6 +18,9 @@ class Question:
         cookies: value for the Cookie header, merged and narrowed; empty sends none.
         client_ip: for X-Real-IP; empty sends none.
         key: the Idempotency-Key, the same on a repeat of the question; empty has one made.
+        connection: id of the connection that it is about, empty for none; for those who look on.
+        user: name of the user that it is about, empty for none, or for one that has no name yet.
+        session: of that connection, empty for none.
     """
 
     action: str
@@ -25,6 +28,9 @@ class Question:
     cookies: str = field(default="", repr=False)
     client_ip: str = ""
     key: str = ""
+    connection: str = ""
+    user: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hookbox.clock import Clock
+from hookbox.core.watchers import Watchers
+from hookbox.webhooks.asked import Asked
 from hookbox.webhooks.gate import Allow, Question, Refuse
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ class LateClient:
     Args:
         settings: for the client.
         clock: for the client.
+        watchers: are shown what became of each question.
 
     Raises:
         ConfigError: the callback settings do not make a URL. Those that may not are tried at once.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, watchers: Watchers[Asked] | None = None) -> None:
+        self._watchers = watchers
         self._settings = settings
         self._clock = clock
         if settings.cb_single_url or not settings.cbhost.isascii():
@@ -35,7 +39,7 @@ class LateClient:
         """The client; made here and now if need be, which takes a tenth of a second."""
         from hookbox.webhooks.client import WebhookClient
 
-        return WebhookClient(self._settings, self._clock)
+        return WebhookClient(self._settings, self._clock, watchers=self._watchers)
 
     def warm_up(self) -> None:
         """Make the client, so that nobody has to wait for it."""
