@@ -33,6 +33,7 @@ setup(
         "bottle>=0.13,<0.14",  # routes of the HTTP API and of comet
         "requests>=2.31",  # webhooks to the application
         "websockets>=14",  # sans-I/O WebSocket frame codec with C speedups
+        "prometheus_client>=0.20",  # writes /metrics in both formats; pure Python, needs nothing
         "multipart>=1.2",  # reads multipart forms that are to be dispatched; by the author of bottle
     ],
     extras_require={

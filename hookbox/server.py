@@ -28,7 +28,7 @@ from hookbox.engine.memory import MemoryBroker
 from hookbox.errors import CommandRefused, DeliveryStoreError, LimitReached
 from hookbox.greenlets import Greenlets, run_later, see_deaths
 from hookbox.notify import Notifier
-from hookbox.protocol.disconnects import RESTART
+from hookbox.protocol.disconnects import NORMAL, RESTART
 from hookbox.protocol.websocket import Codecs
 from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
@@ -40,6 +40,7 @@ from hookbox.webhooks.asked import Asked, WebhookLog
 from hookbox.webhooks.gate import Gate
 from hookbox.webhooks.late import LateClient
 from hookbox.webhooks.resolve import Resolver
+from hookbox.webhooks.tallies import HookTallies
 
 if TYPE_CHECKING:
     import socket
@@ -118,7 +119,7 @@ class Server:
         self.inherited = inherited
         self.notify = notify or Notifier()
         self._reload = reload
-        self._lines_dropped = lines_dropped
+        self.lines_dropped = lines_dropped
         self.clock = SystemClock()
         loop = get_hub().loop
         self.flusher = Flusher(loop.run_callback, run_later, self.clock.monotonic, settings.outbox_total)
@@ -154,6 +155,8 @@ class Server:
             spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
+        self.websockets = 0
+        """How many are open."""
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self.lags = Tally(*LAG_BOUNDS)
@@ -161,6 +164,11 @@ class Server:
         self._worst_lag = Worst()
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
         self.storeroom = StoreRoom(self)
+        self.hooks = HookTallies()
+        """How long the application took for its answers."""
+        self.asked.add(self.hooks.note)
+        self.reloads = [0, 0]
+        """How often settings were read again in vain, and with success."""
         self.late: tuple[LateApp, ...] = ()
         """What is loaded soon after the start."""
         self._told_to_stop = False
@@ -267,6 +275,7 @@ class Server:
         assert self._reload is not None
         self.notify.reloading()
         settings, _changed, _ignored = self._reload(self.settings)
+        self.reloads[settings is not self.settings] += 1
         self.apply(settings)
         self.notify.ready()
 
@@ -299,7 +308,7 @@ class Server:
             "stalled_bytes": self.flusher.waiting_total,
             "stalled_connections": self.flusher.stalls,
             "background_tasks": len(self.greenlets),
-            "log_lines_dropped": self._lines_dropped(),
+            "log_lines_dropped": self.lines_dropped(),
             "untold_events": self.site.tellings.untold(),
             **{f"webhooks_{name}": count for name, count in self.webhooks.counts().items()},
         }
@@ -319,6 +328,7 @@ class Server:
         connection.transport = websocket
         websocket.road = ClientRoad(self.site, connection)
         self.checked[websocket] = None
+        self.websockets += 1
         gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
         if self.site.draining:  # it came in time, and goes at once: the code tells it to come back
             websocket.close(RESTART)
@@ -328,7 +338,10 @@ class Server:
             websocket.serve(leftover)
         finally:
             self.checked.pop(websocket, None)
+            self.websockets -= 1
             self.admission.leave(peer)
+            self.site.counters.sent += websocket.outbox.next_id - 1
+            self.site.counters.ended[websocket.end_code] += 1
 
     def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
         """Give a new comet session its road.
@@ -355,6 +368,7 @@ class Server:
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""
         self.checked.pop(session, None)
+        self.site.counters.sent += session.outbox.next_id - 1
 
     def watch(self, consumer: Consumer) -> None:
         """Look at the deadlines of a stream."""
@@ -363,6 +377,7 @@ class Server:
     def forget_stream(self, consumer: Consumer) -> None:
         """A stream is over."""
         self.checked.pop(consumer, None)
+        self.site.counters.ended[(consumer.closing or NORMAL).code] += 1
 
     def _pulse(self) -> None:
         """Look at every connection's deadlines about once a second, some at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -153,6 +154,16 @@ class StoreRoom:
     def open_streams(self) -> int:
         """How many streams are open."""
         return 0 if self._streams is None else len(self._streams)
+
+    @property
+    def sent_on_streams(self) -> int:
+        """Messages that streams got so far."""
+        return 0 if self._streams is None else self._streams.sent
+
+    @property
+    def verifications(self) -> Counter[str]:
+        """What came of asking callbacks whether they meant it, so far."""
+        return Counter() if self._hub is None else self._hub.verifier.results
 
     def hub(self) -> Hub:
         """The hub that works now. Blocks until it has begun.

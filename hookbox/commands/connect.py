@@ -79,6 +79,7 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
         place = take_place(site, connection, greeting.ticket)
         if place is not None:
             return _resume(site, connection, greeting, place)
+        site.counters.recoveries["not_resumed"] += 1
         greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
     answer = heed(site, cause, introduce(site, cause, connection, dump(greeting.payload)))
@@ -123,6 +124,7 @@ def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place
     mine = [name for name in user.channels if place.own_channels is None or name in place.own_channels]
     _let_in(site, connection, greeting, user.name, resumed=True, channels=[*mine])
     site.counters.resumed += 1
+    site.counters.recoveries["resumed"] += 1
     if place.own_channels is not None:
         connection.own_channels = set(mine)
     _show_channels(site, connection, user, greeting.since, mine)

@@ -111,6 +111,7 @@ class ClientRoad:
         frame_id: int | None = None
         try:
             in_time = self._in_time()
+            self._site.counters.received += 1
             received = read_frame(line, self._site.settings.json_depth)
             frame_id = self._handled = received.id
             if not in_time:
@@ -125,6 +126,7 @@ class ClientRoad:
         except Exception:
             logger.exception("a frame's handler failed")
             self.connection.outbox.put(error_frame(frame_id, "Internal error", "internal"))
+            self._site.counters.errors["internal"] += 1
             return Disconnect(1011, "internal error")
         if isinstance(reply, Disconnect):
             return reply
@@ -146,6 +148,7 @@ class ClientRoad:
     def _refuse(self, frame_id: int | None, error: HookboxError) -> Disconnect | None:
         retry = error.retry_seconds if isinstance(error, WebhookError) else None
         self.connection.outbox.put(error_frame(frame_id, str(error), error.code, retry))
+        self._site.counters.errors[error.code] += 1
         if error.code not in CLIENT_FAULTS:
             return None
         per_minute, now = self._site.settings.protocol_errors, self._site.clock.monotonic()

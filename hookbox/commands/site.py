@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -85,6 +85,18 @@ class Counters:
     messages: int = 0
     refused: int = 0
     slow_consumers: int = 0
+    received: int = 0
+    """Frames of clients."""
+    sent: int = 0
+    """Frames to connections that are gone."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Frames that were answered with ERROR, by its word."""
+    ended: Counter[int] = field(default_factory=Counter)
+    """WebSockets and streams that are gone, by close code; comet counts its own."""
+    recoveries: Counter[str] = field(default_factory=Counter)
+    """Clients that came back: `resumed`, `not_resumed`; each of their channels: `recovered`, `lost`."""
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Calls of the API, by method and `ok` or the word of the refusal."""
 
 
 @dataclass(slots=True)

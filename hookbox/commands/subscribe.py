@@ -151,6 +151,7 @@ def show(
     if since is not None:
         missed = site.broker.since(channel.name, since, channel.keep, now)
         recovery = (missed is not None, missed or [])
+        site.counters.recoveries["lost" if missed is None else "recovered"] += 1
     connection.outbox.put(
         frames.own_subscribe(channel, user, position, initial_data=initial_data, recovery=recovery)
     )

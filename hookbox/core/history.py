@@ -32,6 +32,8 @@ class Budget:
 
     def __init__(self, limit: int, each: float = INF, entries: float = INF) -> None:
         self.used = 0
+        self.cut = 0
+        """Entries given up so far because of their bytes, before their time and number were over."""
         self.change(limit, each, entries)
 
     def change(self, limit: int, each: float, entries: float) -> None:
@@ -83,6 +85,7 @@ class Stream(Generic[Entry]):
             or (duration and entries[0].at < now - duration)
             or budget.exceeded
         ):
+            budget.cut += budget.exceeded or self._bytes > budget.each
             self._give_up(entries.popleft())
 
     def replace(self, entries: Iterable[Entry], count: int, duration: float, now: float) -> None:

@@ -6,11 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from gevent import Greenlet, getcurrent
 
 from hookbox.clock import Clock
+from hookbox.core.tally import Tally
 from hookbox.delivery import health, notices
 from hookbox.delivery.headers import Headers, headers_of
 from hookbox.delivery.lane import Result, Ticket
@@ -24,6 +25,9 @@ from hookbox.delivery.store.base import DELETED, Begun, Finished, Store
 from hookbox.delivery.terms import Terms
 
 logger = logging.getLogger(__name__)
+
+BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+"""Seconds of attempts that are told apart."""
 
 
 class Sends(Protocol):
@@ -107,6 +111,8 @@ class Attempts:
     ) -> None:
         self.classes: Counter[str] = Counter()
         """Attempts by how they ended."""
+        self.seconds = Tally(*BOUNDS)
+        """How long attempts took."""
         self.ended: Counter[State] = Counter()
         """Deliveries by how they ended."""
         self.cancelled: set[DeliveryId] = set()
@@ -322,6 +328,7 @@ class Attempts:
         delivery = finished.delivery
         if finished.attempt is not None:
             self.classes[finished.attempt.outcome] += 1
+            self.seconds.note(finished.attempt.took_ms / 1000)
         if delivery.state.over:
             self.cancelled.discard(delivery.id)
             self.ended[delivery.state] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,6 +69,8 @@ class Deliveries:
         self._hub_rules: tuple[object, HubRules] | None = None
         self._own = own
         self._policy: tuple[object, object, Policy] | None = None
+        self.blocked: Counter[str] = Counter()
+        """How often a destination was against the policy, by rule."""
         chosen = settings()
         self.clock = clock
         self.store = SqliteStore(chosen.store, _limits(chosen))
@@ -153,7 +157,8 @@ class Deliveries:
         """Where deliveries may go now."""
         settings, own = self._settings(), self._own()
         if self._policy is None or self._policy[0] is not settings or self._policy[1] != own:
-            self._policy = settings, own, policy_from(settings, own)
+            policy = replace(policy_from(settings, own), blocked=self.blocked)
+            self._policy = settings, own, policy
         return self._policy[2]
 
     def proxy(self) -> Proxy | None:

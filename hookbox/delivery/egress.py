@@ -9,6 +9,7 @@ Sources: the IANA special-purpose address registries for IPv4 and IPv6; RFC 3986
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -241,6 +242,7 @@ class Policy:
         is_here: whether an address is one of this machine's.
         ports: that may be reached in mode `public`.
         app: host and port of the application, which the operator chose: it may be told of trouble anyhow.
+        blocked: counts what it refused, by rule.
     """
 
     mode: Mode = Mode.PUBLIC
@@ -251,6 +253,7 @@ class Policy:
     own: frozenset[tuple[str, int]] = frozenset()
     app: tuple[str, int] | None = None
     is_here: Callable[[Address], bool] = lambda address: address.is_loopback
+    blocked: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     def check(self, url: str, *, errback: bool = False) -> Destination:
         """Judge a URL when it is accepted, as far as it tells by itself.
@@ -266,14 +269,14 @@ class Policy:
         if errback and (destination.host, destination.port) == self.app:
             return replace(destination, free=True)
         if self.https_only and destination.scheme != "https":
-            raise Blocked("blocked: only https is allowed (https_only)")
+            raise self._blocked("https_only", "only https is allowed (https_only)")
         address = destination.address
         if address is None and _numeric(destination.host):
-            raise Blocked(f"blocked: {destination.host} is a number, neither a name nor an address")
+            raise self._blocked("number", f"{destination.host} is a number, neither a name nor an address")
         if address is not None:
             self.judge(destination, [address])
         elif self._denies(destination.host, None, destination.port):
-            raise Blocked(f"blocked: {destination.host} is denied (egress_deny)")
+            raise self._blocked("egress_deny", f"{destination.host} is denied (egress_deny)")
         elif not self._allows(destination.host, None, destination.port):
             self._check_port(destination.port)
         return destination
@@ -286,38 +289,43 @@ class Policy:
         """
         if destination.free:
             return list(addresses)
-        allowed, reasons = [], []
+        allowed, objections = [], []
         for address in addresses:
-            reason = self._objection(destination.host, _unmapped(address), destination.port)
-            if reason is None:
+            objection = self._objection(destination.host, _unmapped(address), destination.port)
+            if objection is None:
                 allowed.append(address)
             else:
-                reasons.append(reason)
+                objections.append(objection)
         if not allowed:
-            raise Blocked(f"blocked: {reasons[0]}" if reasons else "blocked: the name has no address")
+            raise self._blocked(*objections[0] if objections else ("no_address", "the name has no address"))
         return allowed
 
-    def _objection(self, host: str, address: Address, port: int) -> str | None:
+    def _blocked(self, rule: str, text: str) -> Blocked:
+        self.blocked[rule] += 1
+        return Blocked(f"blocked: {text}")
+
+    def _objection(self, host: str, address: Address, port: int) -> tuple[str, str] | None:
+        """The rule that an address is against, and how; None if it may be connected to."""
         if self._denies(host, address, port):
-            return f"{address} is denied (egress_deny)"
+            return "egress_deny", f"{address} is denied (egress_deny)"
         if self.mode is Mode.OFF:
             return None
         if (str(address), port) in self.own or ((ANYWHERE, port) in self.own and self.is_here(address)):
-            return f"{address}:{port} is this server itself"
+            return "own", f"{address}:{port} is this server itself"
         if self._allows(host, address, port):
             return None
         if self.mode is Mode.PUBLIC and port not in self.ports:
-            return f"port {port} is not among egress_ports"
+            return "egress_ports", f"port {port} is not among egress_ports"
         for network, what, local in _table:
             if address.version == network.version and address in network:
-                return None if local and self.mode is Mode.INTERNAL else f"{address} is {what}"
+                return None if local and self.mode is Mode.INTERNAL else ("address", f"{address} is {what}")
         if isinstance(address, IPv6Address) and address not in _global_ipv6:
-            return f"{address} is not a public address"
+            return "address", f"{address} is not a public address"
         return None
 
     def _check_port(self, port: int) -> None:
         if self.mode is Mode.PUBLIC and port not in self.ports:
-            raise Blocked(f"blocked: port {port} is not among egress_ports")
+            raise self._blocked("egress_ports", f"port {port} is not among egress_ports")
 
     def _denies(self, host: str, address: Address | None, port: int) -> bool:
         return any(rule.matches(host, address, port) for rule in self.deny)

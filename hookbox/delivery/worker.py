@@ -12,6 +12,7 @@ from gevent.event import Event
 from gevent.pool import Group
 
 from hookbox.clock import Clock
+from hookbox.core.tally import Tally
 from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
 from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
@@ -56,6 +57,7 @@ class Counts:
         attempts: made so far, by how they ended.
         ended: deliveries so far, by how they ended.
         refusals: how often the store refused.
+        seconds: how long attempts took.
     """
 
     in_flight: int = 0
@@ -64,6 +66,7 @@ class Counts:
     attempts: dict[str, int] = field(default_factory=dict)
     ended: dict[State, int] = field(default_factory=dict)
     refusals: int = 0
+    seconds: Tally = field(default_factory=Tally)
 
 
 class Worker:
@@ -310,6 +313,7 @@ class Worker:
             dict(self._attempts.classes),
             dict(self._attempts.ended),
             self._ledger.refusals,
+            self._attempts.seconds,
         )
 
     # planning

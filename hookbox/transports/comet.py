@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -73,10 +74,17 @@ class CometSessions:
         self.clock = clock
         self.spawn = spawn
         self.shared = SharedPackets()
+        self.ended: Counter[int] = Counter()
+        """Sessions that were closed so far, by code."""
         self._by_key: dict[str, CometSession] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    @property
+    def open_count(self) -> int:
+        """How many are not closed; the others are kept for clients that may have missed it."""
+        return sum(session.closing is None for session in self._by_key.values())
 
     def open(self, variables: Variables, cookies: str, client_ip: str) -> CometSession:
         """Begin a session.
@@ -329,6 +337,7 @@ class CometSession:
 
     def _end(self, why: Disconnect) -> None:
         self.closing = why
+        self._sessions.ended[why.code] += 1
         self._forget_at = self._sessions.clock.monotonic() + self.variables.idle_limit
         self.outbox.seal()
         self._wake()

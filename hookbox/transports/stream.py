@@ -140,6 +140,8 @@ class Streams:
         self.host = host
         self.past = past
         self.clock = clock
+        self.sent = 0
+        """Messages so far, but for the last few of those who are served just now."""
         self._open: dict[Consumer, None] = {}
         self._encoders: dict[tuple[Form, bool], Encoder] = {}
 
@@ -292,8 +294,14 @@ class Consumer:
         if wanted.since is None:
             self._starts_at = str(StreamPosition(past.epoch, self._shown))
 
+    @property
+    def closing(self) -> Disconnect | None:
+        """Why the server ends it; None if it does not."""
+        return self._why
+
     def stop(self) -> None:
         """Free everything; safe to repeat."""
+        self._count()
         for topic in self._wanted.topics:
             self._streams.past.broker.unfollow(topic, self)
         self._fall_behind()
@@ -374,9 +382,13 @@ class Consumer:
                 return self._encoder.writer.sign_of_life
             if not self._behind and not self._wanted.wait:
                 return None
-            self._run = 0
+            self._count()
             self._news.wait()
             self._news.clear()
+
+    def _count(self) -> None:
+        self._streams.sent += self._run
+        self._run = 0
 
     def _take(self) -> bytes | None:
         """The next unit that may be shown now."""
@@ -400,6 +412,7 @@ class Consumer:
         if self._left is not None:
             self._left -= 1
         self._run += 1
-        if self._run % BREATH == 0:
+        if self._run == BREATH:
+            self._count()
             gevent.sleep(1e-6)  # not 0, which would not look at sockets
         return data

@@ -17,6 +17,7 @@ from hookbox.protocol.disconnects import (
     INTERNAL,
     NEVER_CONNECTED,
     NO_PONG,
+    NORMAL,
     POLICY,
     TOO_MANY_PINGS,
     TOO_SLOW_MESSAGE,
@@ -29,6 +30,8 @@ from hookbox.transports.socket_outbox import WOULD_BLOCK, Owner, SocketOutbox
 
 logger = logging.getLogger(__name__)
 
+CUT_OFF = 1006
+"""Never sent: how an end without a goodbye is counted (RFC 6455 section 7.4.1)."""
 READ = 1
 READ_BYTES = 16_384
 PING_EARLY = 0.92
@@ -64,6 +67,7 @@ class WebSocket(Owner):
         "_watcher",
         "busy",
         "closing",
+        "left",
         "opened_at",
         "outbox",
         "road",
@@ -87,6 +91,8 @@ class WebSocket(Owner):
         self._watcher: Any = None
         self.busy = False
         self.closing: Disconnect | None = None
+        self.left = False
+        """Whether the client said goodbye first."""
 
     def serve(self, leftover: bytes) -> None:
         """Read until the connection ends; runs in the connection's own greenlet.
@@ -129,6 +135,7 @@ class WebSocket(Owner):
         for item in received.items:
             if item is Event.CLOSE:
                 self.outbox.put(echo)  # behind what the messages before it caused
+                self.left = self.closing is None
                 return False
             if not self._handle(item):
                 return False
@@ -193,6 +200,13 @@ class WebSocket(Owner):
         self.road.farewell(why)
         self.outbox.put(close_frame(why))
         self.outbox.closed = True
+
+    @property
+    def end_code(self) -> int:
+        """The code that its end counts as, whoever ended it; `CUT_OFF` if nobody said goodbye."""
+        if self.closing is not None:
+            return self.closing.code
+        return NORMAL.code if self.left else CUT_OFF
 
     def lost(self) -> None:
         """The peer is gone: wake the reader, which cleans up."""

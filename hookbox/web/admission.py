@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+from collections import Counter
 from collections.abc import Callable
 
 from hookbox.core.limits import Bucket
@@ -42,6 +43,8 @@ class Admission:
         self.rate = rate
         self.open = 0
         self.refused = 0
+        self.refusals: Counter[str] = Counter()
+        """The same, by the setting whose limit it was."""
         self._at_the_door = 0
         self._now = now
         self._by_address: dict[str, int] = {}
@@ -55,6 +58,7 @@ class Admission:
         """
         if self.open + self._at_the_door >= self.limit + self.spare:
             self.refused += 1
+            self.refusals["connections"] += 1
             return False
         self._at_the_door += 1
         return True
@@ -70,11 +74,11 @@ class Admission:
             Refused: it is one too many; then it is not counted.
         """
         if self.open >= self.limit:
-            raise self._refusal(503, "too many connections")
+            raise self._refusal(503, "too many connections", "connections")
         if self.per_address and self._by_address.get(address, 0) >= self.per_address:
-            raise self._refusal(429, "too many connections from your address")
+            raise self._refusal(429, "too many connections from your address", "connections_per_ip")
         if self.rate and not self._bucket(address).take(self._now(), self.rate, self._burst):
-            raise self._refusal(429, "too many new connections from your address")
+            raise self._refusal(429, "too many new connections from your address", "accept_rate")
         self.open += 1
         if self.per_address:
             self._by_address[address] = self._by_address.get(address, 0) + 1
@@ -97,8 +101,9 @@ class Admission:
     def _burst(self) -> float:
         return max(1.0, self.rate)
 
-    def _refusal(self, status: int, reason: str) -> Refused:
+    def _refusal(self, status: int, reason: str, limit: str) -> Refused:
         self.refused += 1
+        self.refusals[limit] += 1
         return Refused(status, reason)
 
 

@@ -100,7 +100,7 @@ class Door:
         try:
             return self._call(environ, *self._read(environ))
         except HookboxError as error:
-            return no(error)
+            return self._no(error)
 
     def bare(self, environ: Environ) -> Answer:
         """Answer a call at a path that it may share with the hub."""
@@ -118,7 +118,11 @@ class Door:
                     return answered
             return self._call(environ, in_body, in_query)
         except HookboxError as error:
-            return no(error)
+            return self._no(error)
+
+    def _no(self, error: HookboxError) -> Answer:
+        self._site.counters.calls[self._method.name, error.code] += 1
+        return no(error)
 
     def _read(self, environ: Environ) -> tuple[Given | None, Given | None]:
         """What the body gives and what the query gives; None for one that is empty."""
@@ -150,7 +154,9 @@ class Door:
             environ.get("HTTP_AUTHORIZATION", ""), _token(in_body), _token(in_query)
         )
         given = in_body or in_query or Given(_NO_VALUES, True)
-        return answer(OK, success(self._method.call(caller, given)))
+        result = self._method.call(caller, given)
+        self._site.counters.calls[self._method.name, "ok"] += 1
+        return answer(OK, success(result))
 
 
 def _query(environ: Environ) -> Given | None:

@@ -391,6 +391,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
                 left -= len(data)
 
     def _log(self, status: int, sent: int) -> None:
+        self.server.statuses[status] += 1
         record = self.server.on_visit
         if record is not None:
             method, path = (self._head.method, self._head.raw_path) if self._head else ("-", "-")

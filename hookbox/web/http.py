@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
@@ -108,6 +109,8 @@ class HttpServer(WSGIServer):
         """Connections that have not had the answer to their first request yet, or to a later one."""
         self.idle: set[Handler] = set()
         """Connections that were kept alive, between two requests."""
+        self.statuses: Counter[int] = Counter()
+        """Answers so far, by status."""
         self._date = (0, "")
         self._handed_over: set[int] = set()
         self._complained_at = -COMPLAIN_SECONDS

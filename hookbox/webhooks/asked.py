@@ -36,6 +36,7 @@ class Asked:
         url: where it was sent; empty if it was not.
         verdict: how it ended.
         why: for the operator: the reason of a refusal, what was wrong with an answer; empty for a yes.
+        fault: why there was no answer, in a word such as `timeout`; empty if there was one.
         status: of the HTTP answer, 0 without one.
         content_type: of the answer.
         location: where a redirect would have led.
@@ -52,6 +53,7 @@ class Asked:
     url: str = ""
     verdict: Verdict = Verdict.FAILED
     why: str = ""
+    fault: str = ""
     status: int = 0
     content_type: str = ""
     location: str = ""

@@ -75,6 +75,10 @@ class WebhookClient:
         self._watchers = watchers
         self._adapter = LeanAdapter(Dialer(Resolver(clock, lookup)), clock, settings.webhook_answer)
         self._counts: Counter[str] = Counter()
+        self.queued: Counter[str] = Counter()
+        """Questions that wait for their turn, by action."""
+        self.out: Counter[str] = Counter()
+        """Questions that are with the application, by action."""
         self._keys = _unique_keys()
         self._under_way = 0
         self._stopping = False
@@ -100,7 +104,7 @@ class WebhookClient:
             logger.debug("webhook %s: %s", question.action, error.detail)
             raise
         except WebhookError as error:
-            asked.verdict, asked.why = Verdict.FAILED, error.detail
+            asked.verdict, asked.why, asked.fault = Verdict.FAILED, error.detail, error.outcome
             logger.warning("webhook %s: %s", question.action, error.detail)
             raise
         else:
@@ -184,11 +188,14 @@ class WebhookClient:
         asked.url = request.url or ""
         began = self._clock.monotonic()
         deadline = began + setup.settings.webhook_timeout
-        place = setup.shield.enter(deadline)
+        place = self._queue(asked, setup, deadline)
         asked.waited = self._clock.monotonic() - began
+        action = asked.question.action
+        self.out[action] += 1
         try:
             response = self._send(request, setup, place, deadline)
         finally:
+            self.out[action] -= 1
             setup.shield.leave(place)
         body = response.content
         asked.status, asked.body, asked.size = response.status_code, body[:BODY_KEPT], len(body)
@@ -196,6 +203,14 @@ class WebhookClient:
         asked.location = ", ".join(response.values("location"))
         asked.set_cookies = tuple(response.values("set-cookie"))
         return read_verdict(asked.status, body, asked.set_cookies)
+
+    def _queue(self, asked: Asked, setup: Setup, deadline: float) -> Place:
+        action = asked.question.action
+        self.queued[action] += 1
+        try:
+            return setup.shield.enter(deadline)
+        finally:
+            self.queued[action] -= 1
 
     def _send(self, request: PreparedRequest, setup: Setup, place: Place, deadline: float) -> Answer:
         settings = setup.settings

@@ -41,6 +41,11 @@ class LateClient:
 
         return WebhookClient(self._settings, self._clock, watchers=self._watchers)
 
+    @property
+    def made(self) -> WebhookClient | None:
+        """The client; None if nobody has needed it so far."""
+        return vars(self).get("client")
+
     def warm_up(self) -> None:
         """Make the client, so that nobody has to wait for it."""
         _ = self.client

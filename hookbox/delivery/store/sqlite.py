@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from hookbox.core.tally import Tally
 from hookbox.delivery.models import (
     Attempt,
     Delivery,
@@ -133,6 +134,16 @@ class SqliteStore(Reading):
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def commit_seconds(self) -> Tally:
+        """How long transactions took that changed something."""
+        return self._thread.commit_seconds
+
+    @property
+    def group_sizes(self) -> Tally:
+        """How many calls shared each of them."""
+        return self._thread.group_sizes
 
     @property
     def fault(self) -> str:

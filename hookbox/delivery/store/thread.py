@@ -20,12 +20,16 @@ from gevent import get_hub
 from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
+from hookbox.core.tally import Tally
 from hookbox.errors import DeliveryStoreError, QueueFull
 
 logger = logging.getLogger(__name__)
 
 GROUP_CALLS = 50
 GROUP_SECONDS = 0.005
+COMMIT_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds that are told apart."""
+SIZE_BOUNDS = (1, 2, 5, 10, 20, 50)
 NO_SPACE = {"SQLITE_FULL", "SQLITE_READONLY"}
 NOT_NOW = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 """What is wrong with the file, not with what was asked."""
@@ -84,6 +88,10 @@ class StoreThread:
     def __init__(self, open: Callable[[], sqlite3.Connection]) -> None:
         self.groups = 0
         """Transactions committed so far."""
+        self.commit_seconds = Tally(*COMMIT_BOUNDS)
+        """How long those took that changed something."""
+        self.group_sizes = Tally(*SIZE_BOUNDS)
+        """How many calls shared each of them."""
         self.fault = ""
         """Why nothing could be written the last time; empty if it could."""
         self.undone: Callable[[], None] = lambda: None
@@ -194,7 +202,7 @@ class StoreThread:
         return group, True
 
     def _run(self, connection: sqlite3.Connection, group: list[Call[Any]]) -> None:
-        changes = connection.total_changes
+        changes, began = connection.total_changes, time.monotonic()
         try:
             connection.execute("BEGIN IMMEDIATE")
             if not _run_together(connection, group):
@@ -207,6 +215,8 @@ class StoreThread:
             self.groups += 1
             if connection.total_changes > changes:
                 self.fault = ""
+                self.commit_seconds.note(time.monotonic() - began)
+                self.group_sizes.note(len(group))
         except BaseException as error:  # raised again by each of those who wait; the thread goes on
             failed = _translated(error)
             if _is_busy(error):

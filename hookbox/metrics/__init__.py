@@ -1,0 +1,1 @@
+"""What Prometheus is told of a server. Nothing is added up before somebody asks."""
