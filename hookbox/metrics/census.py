@@ -17,7 +17,7 @@ from hookbox.web.handlers import breathing
 if TYPE_CHECKING:
     from hookbox.server import Server
 
-FRESH_SECONDS: Final = 5.0
+FRESH_SECONDS: Final = 2.0
 """For so long what was counted is shown again."""
 PATIENCE_SECONDS: Final = 1.0
 """How long a scrape waits for what is being counted; then it shows what was counted before."""
