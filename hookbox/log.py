@@ -14,6 +14,7 @@ from typing import Final
 
 from gevent import monkey
 
+from hookbox.log_context import known
 from hookbox.log_lines import JsonFormatter, LineFormatter, Mask, escape
 from hookbox.settings import Settings
 
@@ -189,7 +190,8 @@ class Logs:
         outlets = {role: self._outlet(role, path) for role, path in wanted.items()}
         mask = Mask(settings.secrets)
         for outlet in outlets.values():
-            outlet.setFormatter(JsonFormatter(mask) if settings.log_format == "json" else LineFormatter(mask))
+            plain = settings.log_format != "json"
+            outlet.setFormatter(LineFormatter(mask, known, ACCESS) if plain else JsonFormatter(mask, known))
         self._left += [outlet for outlet in self._outlets.values() if outlet not in outlets.values()]
         self._outlets = outlets
         self._install(logging.DEBUG if settings.debug else logging.getLevelName(settings.log_level))

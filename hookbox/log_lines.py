@@ -7,12 +7,13 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus
 
 LINE_LIMIT: Final = 2048
 TRACE_LIMIT: Final = 8192
+TAIL_LIMIT: Final = 512
 SHORTEST_SECRET: Final = 4
 
 _UNSAFE: Final = re.compile(
@@ -61,34 +62,54 @@ class Mask:
         return self._pattern.sub("***", text)
 
 
+def nothing() -> dict[str, str]:
+    """What is known where nobody knows anything."""
+    return {}
+
+
 class LineFormatter(logging.Formatter):
-    """Plain text: time, level, logger and message in one line, a traceback indented below it."""
+    """Plain text: time, level, logger, message and what else is known in one line, a traceback below it.
+
+    Args:
+        known: what a line is about, by name, wherever it is logged.
+        plain: the logger whose lines say so themselves.
+    """
 
     default_time_format = "%Y-%m-%d %H:%M:%S"
     default_msec_format = "%s.%03d"
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, mask: Mask, known: Callable[[], dict[str, str]] = nothing, plain: str = "") -> None:
         super().__init__()
         self._mask = mask
+        self._known = known
+        self._plain = plain
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and one indented line for each of a traceback."""
         head = f"{self.formatTime(record)} {record.levelname} {record.name}: {record.getMessage()}"
-        lines = [escape(self._mask(head))]
+        fields = {} if record.name == self._plain else _fields(record, self._known)
+        tail = " ".join(f"{name}={value}" for name, value in fields.items())
+        tail = escape(self._mask(f" [{tail}]"), TAIL_LIMIT) if tail else ""
+        lines = [escape(self._mask(head), LINE_LIMIT - len(tail.encode())) + tail]
         lines += [f"    {escape(line, LINE_LIMIT - 4)}" for line in trace_lines(record, self._mask)]
         return "\n".join(lines)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line; what a record carries as a dict `fields` becomes keys."""
+    """One JSON object per line; what is known, and what a record carries as a dict `fields`, become keys.
+
+    Args:
+        known: what a line is about, by name, wherever it is logged.
+    """
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, mask: Mask, known: Callable[[], dict[str, str]] = nothing) -> None:
         super().__init__()
         self._mask = mask
+        self._known = known
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, with a traceback of up to `TRACE_LIMIT` characters inside."""
@@ -114,10 +135,15 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": escape(self._mask(record.getMessage()), limit),
         }
-        for key, value in getattr(record, "fields", {}).items():
+        for key, value in _fields(record, self._known).items():
             plain = value is None or isinstance(value, bool | int | float)
             entry.setdefault(key, value if plain else escape(self._mask(str(value)), limit // 4))
         return entry
+
+
+def _fields(record: logging.LogRecord, known: Callable[[], dict[str, str]]) -> Mapping[str, object]:
+    """What is known where a record is logged, and what it carries itself, which goes first."""
+    return {**known(), **getattr(record, "fields", {})}
 
 
 def trace_lines(record: logging.LogRecord, mask: Mask) -> Iterator[str]:

@@ -329,11 +329,12 @@ class Server:
         websocket.road = ClientRoad(self.site, connection)
         self.checked[websocket] = None
         self.websockets += 1
-        gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
+        gevent.spawn(self._serve, websocket, connection, upgrade.leftover, upgrade.peer)
         if self.site.draining:  # it came in time, and goes at once: the code tells it to come back
             websocket.close(RESTART)
 
-    def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
+    def _serve(self, websocket: WebSocket, connection: Connection, leftover: bytes, peer: str) -> None:
+        """Run a WebSocket; by `connection` the log knows whose greenlet this is."""
         try:
             websocket.serve(leftover)
         finally:
@@ -342,6 +343,8 @@ class Server:
             self.admission.leave(peer)
             self.site.counters.sent += websocket.outbox.next_id - 1
             self.site.counters.ended[websocket.end_code] += 1
+            if connection.user is not None:
+                logger.info("connection closed: %d", websocket.end_code)
 
     def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
         """Give a new comet session its road.
@@ -357,6 +360,7 @@ class Server:
             new_connection_id(), session.outbox, from_wsgi(cookies), client_ip, self.clock.monotonic()
         )
         connection.transport = session
+        session.connection = connection
         session.road = ClientRoad(self.site, connection)
         session.on_cookies = lambda fresh: self._take_request_cookies(connection, fresh)
         self.checked[session] = None

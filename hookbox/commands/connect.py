@@ -141,6 +141,7 @@ def _let_in(site: Site, connection: Connection, greeting: Greeting, name: UserNa
     connection.features = _granted(greeting.features, site.settings.leave_grace)
     connection.outbox.put(_connected(site, connection, user, greeting, more))
     site.counters.connections += 1
+    logger.info("connection resumed" if "resumed" in more else "connection opened")
     return user
 
 

@@ -36,6 +36,7 @@ from hookbox.delivery.store.base import DELETED, Begun, Entry, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.delivery.upkeep import Upkeep
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
+from hookbox.log_context import DELIVERY
 
 logger = logging.getLogger(__name__)
 
@@ -358,6 +359,7 @@ class Worker:
             self._group.spawn(self._run, ticket)
 
     def _run(self, ticket: Ticket) -> None:
+        DELIVERY.set(ticket.id)
         try:
             written = self._attempts.make(ticket)
             if written is not None:

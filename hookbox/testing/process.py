@@ -59,7 +59,7 @@ class HookboxProcess:
             given["cbport"] = self._app.port
         self.process = self._launch([*command, *_as_flags(given | flags)])
         try:
-            self.url = self.wait_for_log(r"Listening to hookbox on (\S+)", STARTING).group(1)
+            self.url = self.wait_for_log(r"Listening to hookbox on ([^\s\"]+)", STARTING).group(1)
         except RuntimeError:
             self.__exit__()
             raise

@@ -13,7 +13,9 @@ import gevent
 from gevent.event import Event
 
 from hookbox.clock import Clock
+from hookbox.core.connection import Connection
 from hookbox.errors import NotFound
+from hookbox.log_context import SERVED, about
 from hookbox.protocol.csp import Incoming, Packet, SentPacket
 from hookbox.protocol.csp_variables import Variables
 from hookbox.protocol.disconnects import (
@@ -129,9 +131,25 @@ class CometSession:
         cookies: of the handshake.
     """
 
-    __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
-                 "_next_poll", "_sessions", "closing", "key", "on_cookies", "opened_at",
-                 "outbox", "road", "variables")  # fmt: skip
+    __slots__ = (
+        "_at_work",
+        "_cookies",
+        "_forget_at",
+        "_heard_at",
+        "_holding",
+        "_inbox",
+        "_incoming",
+        "_next_poll",
+        "_sessions",
+        "closing",
+        "connection",
+        "key",
+        "on_cookies",
+        "opened_at",
+        "outbox",
+        "road",
+        "variables",
+    )  # fmt: skip
 
     def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
         self._sessions = sessions
@@ -143,6 +161,8 @@ class CometSession:
         """Called with the Cookie header of a later request when it has changed."""
         self.outbox = CometOutbox(sessions.flusher, sessions.shared, sessions.host, self._wake, self._fail)
         self.opened_at = self._heard_at = sessions.clock.monotonic()
+        self.connection: Connection | None = None
+        """Whose frames these are, for the log."""
         self.closing: Disconnect | None = None
         self._incoming = Incoming()
         self._inbox = bytearray()
@@ -207,6 +227,7 @@ class CometSession:
         return True
 
     def _work(self) -> None:
+        SERVED.set(self.connection)
         try:
             while self._inbox:
                 data = bytes(self._inbox[:FEED_BYTES])
@@ -338,6 +359,8 @@ class CometSession:
     def _end(self, why: Disconnect) -> None:
         self.closing = why
         self._sessions.ended[why.code] += 1
+        if self.road.connected:
+            logger.info("connection closed: %d", why.code, extra={"fields": about(self.connection)})
         self._forget_at = self._sessions.clock.monotonic() + self.variables.idle_limit
         self.outbox.seal()
         self._wake()

@@ -64,7 +64,7 @@ def answer(status: str, text: str, *headers: tuple[str, str]) -> Answer:
 def no(error: HookboxError) -> Answer:
     """The answer for an error: status 200 for whatever was understood, but for limits and breakdowns."""
     request_id = new_request_id()
-    logger.info("a call was refused: %s, request %s", error.code, request_id)
+    logger.info("a call was refused: %s", error.code, extra={"fields": {"request": request_id}})
     extra = [("X-Request-ID", request_id)]
     status = 200
     if isinstance(error, Unreadable):

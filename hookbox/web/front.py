@@ -163,4 +163,5 @@ def _log_visit(visit: Visit) -> None:
         visit.status,
         visit.sent,
         visit.duration,
+        extra={"fields": visit._asdict()},
     )

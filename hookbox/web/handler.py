@@ -10,16 +10,16 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent
 from gevent import get_hub
 from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
+from hookbox.log_context import REQUEST
 from hookbox.transports.socket_outbox import WOULD_BLOCK
 from hookbox.web.origin import OriginRule, plain_address
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
@@ -42,8 +42,7 @@ PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 Headers = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """One line of the access log; `duration` in seconds, `path` without its query."""
 
     client_ip: str
@@ -76,6 +75,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         self._origin = ""
         self._began = time.monotonic()
         self._begun = False  # the answer
+        self._request_id = ""
 
     @property
     def logger(self) -> logging.Logger:
@@ -84,6 +84,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         """Answer requests until the connection ends or leaves as a WebSocket."""
+        REQUEST.set(self)
         try:
             while self._handle_one():
                 self.served += 1
@@ -123,6 +124,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             self.refuse(refusal)
             return False
         return self._answer(head)
+
+    @property
+    def request_id(self) -> str:
+        """What the log calls the request under way, and the client when it gets an error."""
+        self._request_id = self._request_id or secrets.token_hex(8)
+        return self._request_id
 
     @property
     def answering(self) -> bool:
@@ -263,7 +270,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or not status.isprintable():
             raise ValueError("line end in a header of an answer")
         if status >= "4" and "X-Request-ID:" not in lines:
-            more += f"X-Request-ID: {secrets.token_hex(8)}\r\n"
+            more += f"X-Request-ID: {self.request_id}\r\n"
         if not goes_on and "onnection:" not in lines:
             more += "Connection: close\r\n"
         elif goes_on and head.version == "HTTP/1.0":
@@ -371,7 +378,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         answer = (
             f"HTTP/1.1 {refusal.status} {PHRASES[refusal.status]}\r\n{lines}"
             f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-ID: {secrets.token_hex(8)}\r\nX-Content-Type-Options: nosniff\r\n"
+            f"X-Request-ID: {self.request_id}\r\nX-Content-Type-Options: nosniff\r\n"
             f"Connection: {'close, Upgrade' if refusal.status == 426 else 'close'}\r\n"
             f"Date: {self.server.date()}\r\n\r\n"
         ).encode("latin-1")

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import bottle
 
+from hookbox.log_context import REQUEST
+
 Environ: TypeAlias = dict[str, Any]
 Headers: TypeAlias = list[tuple[str, str]]
 
@@ -34,8 +36,12 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HT
 
 
 def new_request_id() -> str:
-    """Goes into the log and to the client, so that the one can be found by the other."""
-    return secrets.token_hex(8)
+    """Goes into the log and to the client, so that the one can be found by the other.
+
+    The same each time as long as one request is answered.
+    """
+    request = REQUEST.get()
+    return secrets.token_hex(8) if request is None else request.request_id
 
 
 class LeanBottle(bottle.Bottle):  # type: ignore[misc]  # Bottle has no types
@@ -63,7 +69,7 @@ class LeanBottle(bottle.Bottle):  # type: ignore[misc]  # Bottle has no types
             status, headers, body = self._excuse(environ, error.status_code, allow)
         except Exception:
             request_id = new_request_id()
-            logger.exception("a handler failed, request %s", request_id)
+            logger.exception("a handler failed", extra={"fields": {"request": request_id}})
             status, headers, body = self._excuse(environ, 500, "")
             headers = [*headers, ("X-Request-ID", request_id)]
         start_response(status, headers)

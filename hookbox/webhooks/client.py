@@ -16,6 +16,7 @@ from requests import PreparedRequest, exceptions
 from hookbox.clock import Clock
 from hookbox.core.watchers import Watchers
 from hookbox.errors import NotAsked, WebhookError
+from hookbox.log_context import ASKED
 from hookbox.settings import Settings
 from hookbox.webhooks.adapter import Answer, ClosedUnanswered, LeanAdapter
 from hookbox.webhooks.asked import BODY_KEPT, Asked, Verdict
@@ -97,6 +98,7 @@ class WebhookClient:
         setup = self._setup
         asked = Asked(question.key or next(self._keys), self._clock.now(), question)
         began = self._clock.monotonic()
+        token = ASKED.set(asked)
         try:
             verdict = self._ask_now(asked, setup)
         except NotAsked as error:
@@ -113,6 +115,7 @@ class WebhookClient:
                 asked.verdict, asked.why = Verdict.REFUSED, verdict.reason
             return verdict
         finally:
+            ASKED.reset(token)
             asked.took = self._clock.monotonic() - began
             self._note_end(asked)
 

@@ -10,6 +10,7 @@ from gevent.greenlet import Greenlet
 from gevent.pool import Group
 
 from hookbox.errors import HookboxError, WebhookError
+from hookbox.log_context import inherited
 
 Key = TypeVar("Key", bound=Hashable)
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class SingleFlight(Generic[Key, T]):
         outcome = self._flights.get(key)
         if outcome is None:
             outcome = self._flights[key] = AsyncResult()
-            self._runners.start(Greenlet(self._run, key, function, outcome))
+            # what it logs is about whoever asked first
+            self._runners.start(Greenlet(inherited().run, self._run, key, function, outcome))
         return cast(T, outcome.get())
 
     def stop(self, timeout: float) -> None:

@@ -159,7 +159,8 @@ def _answer(status: int, value: JSONObject, *headers: tuple[str, str]) -> Answer
 def _no(error: HookboxError) -> Answer:
     status, word = _status(error)
     request_id = new_request_id()
-    logger.info("a call of the backlog was refused: %s %s, request %s", status, word, request_id)
+    fields = {"request": request_id}
+    logger.info("a call of the backlog was refused: %s %s", status, word, extra={"fields": fields})
     headers: Headers = [("X-Request-ID", request_id)]
     if isinstance(error, BadRequest):
         headers += error.headers
