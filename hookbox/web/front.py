@@ -14,6 +14,7 @@ from hookbox.web.caller import Callers, Parts
 from hookbox.web.comet import add_comet_routes, end_session_over_body
 from hookbox.web.demo import DemoApplication, add_demo
 from hookbox.web.handover import Listening, Predecessor, address_wanted
+from hookbox.web.health import states_of
 from hookbox.web.http import HttpServer, Visit, WsgiApp
 from hookbox.web.inherited import DoorName
 from hookbox.web.listen import listen, tls_context
@@ -66,7 +67,11 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     beside = Beside(server, Access(lambda: server.settings, callers), apart=apart)
     server.late = beside.all
     api = make_api(server.site, apply_settings=server.change, callers=callers, hub=beside.hub_for_api)
-    pages = make_pages(server.site, lack=lambda: "degraded" if server.storeroom.fault else "")
+    pages = make_pages(
+        server.site,
+        lack=lambda: "degraded" if server.storeroom.fault else "",
+        states=lambda: states_of(server),
+    )
     if isinstance(server.site.app, DemoApplication):
         add_demo(pages)
     inside: list[Part] = [

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from hookbox import __version__
 from hookbox.commands.site import Site
+from hookbox.web.health import add_health
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Handler, Headers, LeanBottle
 
 CLIENT_FOLDER: Final = Path(__file__).parent.parent / "js"
@@ -78,6 +79,7 @@ def make_pages(
     parts: Callable[[Site], Iterable[Part]] = own_parts,
     fault: Callable[[], str] = str,
     lack: Callable[[], str] = str,
+    states: Callable[[], Mapping[str, str]] = dict,
     folder: Path = CLIENT_FOLDER,
 ) -> LeanBottle:
     """The pages as a WSGI application.
@@ -87,17 +89,12 @@ def make_pages(
         parts: what the front page lists.
         fault: why this server should be given no work, in one word; empty if it should.
         lack: what does not work now although the rest does, in one word; empty for nothing.
+        states: how the parts stand, a word each; nothing secret.
         folder: where the browser client's files are; they are read once.
     """
     app = LeanBottle(excuse)
-
-    def ready(environ: Environ) -> Answer:
-        word = "draining" if site.draining else fault()
-        return _word(503 if word else 200, word or lack() or "ready")
-
+    add_health(app, lambda: "draining" if site.draining else fault(), lack, states)
     app.serve("/", ["GET"], lambda environ: _page(parts(site)))
-    app.serve("/healthz", ["GET"], lambda environ: _word(200, "ok"))
-    app.serve("/readyz", ["GET"], ready)
     for name, kind in CLIENT_FILES.items():
         if not (folder / name).is_file():
             continue
@@ -140,10 +137,6 @@ def _page(parts: Iterable[Part]) -> Answer:
 def _linked(part: Part) -> str:
     name = escape(part.name)
     return f'<a href="{escape(part.link)}">{name}</a>' if part.link else name
-
-
-def _word(status: int, word: str) -> Answer:
-    return _whole(status, word + "\n", WORD_HEADERS)
 
 
 def _whole(status: int, text: str, headers: Headers) -> Answer:

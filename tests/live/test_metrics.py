@@ -1,5 +1,6 @@
 """What a real server tells Prometheus of what was really done to it."""
 
+import json
 import threading
 
 import pytest
@@ -255,3 +256,16 @@ def test_labels_have_few_values(hookbox):
     now = Scrape(hookbox)
     assert now.values("transport") == {"websocket", "comet", "stream"}
     assert len(now.text.splitlines()) < 2000
+
+
+def test_health_tells_how_the_parts_stand_to_whoever_asks_for_JSON(start):
+    hookbox = start(breaker_failures=1, breaker_first_pause=30)
+    hookbox.app.answer("connect", Reply(status=500))
+    client = hookbox.client()
+    client.send("CONNECT", cookie_string="", payload="null")
+    client.expect("ERROR")
+    page = get(hookbox, "/readyz", token="", Accept="application/json")
+    assert page.status == 200
+    told = json.loads(page.text)
+    assert told["status"] == "ready"
+    assert told["parts"] | {"loop": "ok"} == {"clients": "ok", "store": "ok", "application": "failing", "loop": "ok"}
