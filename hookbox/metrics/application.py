@@ -22,6 +22,11 @@ def application(server: Server) -> Families:
         ("hook", "outcome"),
         server.hooks.by_hook,
     )
+    yield gauge(
+        "hookbox_hook_timeout_seconds",
+        "How long it may take (webhook_timeout).",
+        server.settings.webhook_timeout,
+    )
     inflight = folded(client.out if client is not None else {}, HOOKS)
     queued = folded(client.queued if client is not None else {}, HOOKS)
     yield gauges("hookbox_hook_inflight", "Webhooks that are with the application.", "hook", inflight)

@@ -30,6 +30,7 @@ def clients(server: Server) -> Families:
     streams = room.open_streams
     open_now = {"websocket": server.websockets, "comet": comet, "stream": streams}
     yield gauges("hookbox_connections", "Connections that are open now.", "transport", open_now)
+    yield gauge("hookbox_streams", "Streams that are open now.", streams)
     yield gauge("hookbox_sockets", "Sockets of clients that are open now.", admission.open)
     yield gauge("hookbox_sockets_limit", "How many may be open.", admission.limit)
     yield counters(

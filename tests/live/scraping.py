@@ -56,9 +56,10 @@ class Scrape:
         return {sample.labels[label] for sample in self._samples if label in sample.labels}
 
     @property
-    def names(self):
-        """What Prometheus calls them: of histograms without `_bucket` and the like."""
-        return {line.split()[2] for line in self.text.splitlines() if line.startswith("# TYPE ")}
+    def kinds(self):
+        """The type of each family, by what Prometheus calls it: histograms without `_bucket` and the like."""
+        found = (line.split() for line in self.text.splitlines() if line.startswith("# TYPE "))
+        return {name: kind for _, _, name, kind in found}
 
 
 class Since:

@@ -1,7 +1,9 @@
 """What a real server tells Prometheus of what was really done to it."""
 
 import json
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from comet_client import Comet
@@ -269,3 +271,15 @@ def test_health_tells_how_the_parts_stand_to_whoever_asks_for_JSON(start):
     told = json.loads(page.text)
     assert told["status"] == "ready"
     assert told["parts"] | {"loop": "ok"} == {"clients": "ok", "store": "ok", "application": "failing", "loop": "ok"}
+
+
+def test_the_page_has_every_metric_with_its_type_and_labels_and_no_other(hookbox):
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    rows = re.findall(r"^\| `((?:hookbox|process)_\w+)` \| (\w+) \|([^|]*)\|", page, re.MULTILINE)
+    now = Scrape(hookbox)
+    assert {name: kind for name, kind, _ in rows} == now.kinds
+    written = {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}
+    for family in now.families:
+        for sample in family.samples:
+            name = family.name if family.type == "histogram" else sample.name
+            assert set(sample.labels) - {"le"} == written[name], sample
