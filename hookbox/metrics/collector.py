@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from hookbox.metrics.application import application
@@ -13,6 +13,7 @@ from hookbox.metrics.clients import channels, clients, messages
 from hookbox.metrics.families import Families
 from hookbox.metrics.house import house
 from hookbox.metrics.outgoing import outgoing
+from hookbox.metrics.process import process
 
 if TYPE_CHECKING:
     from hookbox.server import Server
@@ -35,11 +36,11 @@ class ServerCollector(Collector):
         for part in (clients, channels, messages, application, house):
             yield from part(server)
         yield from outgoing(server, self._census)
+        yield from process()
 
 
 def make_registry(server: Server) -> CollectorRegistry:
     """The metrics of one server and of the process it is in."""
     registry = CollectorRegistry()
     registry.register(ServerCollector(server))
-    ProcessCollector(registry=registry)
     return registry
