@@ -101,7 +101,7 @@ def messages(server: Server) -> Families:
 def sent(server: Server) -> int:
     """Messages that were handed to clients: each outbox knows the number of its next one.
 
-    So nobody who publishes counts anything. It takes about a millisecond for 15,000 connections, in one go:
+    So nobody who publishes counts anything. It takes three milliseconds for 15,000 connections, in one go:
     one that ends meanwhile must not be counted twice.
     """
     under_way: int = sum(
