@@ -21,6 +21,7 @@ from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError, WebhookError
 from hookbox.protocol.disconnects import (
     BAD_FRAME,
+    REVOKED,
     SLOW_CONSUMER,
     TOO_MANY_ERRORS,
     TOO_MANY_MESSAGES,
@@ -108,6 +109,10 @@ class ClientRoad:
         return None
 
     def _handle(self, line: bytes) -> Disconnect | None:
+        why = self._handle_frame(line)
+        return REVOKED if self.connection.revoked else why
+
+    def _handle_frame(self, line: bytes) -> Disconnect | None:
         frame_id: int | None = None
         try:
             in_time = self._in_time()

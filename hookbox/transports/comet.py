@@ -110,6 +110,15 @@ class CometSessions:
             self.host.forget(session)
 
 
+class News(Event):
+    """What a request that is held waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut_off: Callable[[], None] = lambda: None
+        """Ends its answer if the client does not take what was sent last."""
+
+
 class CometSession:
     """A `Transport` over many HTTP requests.
 
@@ -139,7 +148,7 @@ class CometSession:
         self._incoming = Incoming()
         self._inbox = bytearray()
         self._at_work = False
-        self._holding: Event | None = None
+        self._holding: News | None = None
         self._next_poll = self._forget_at = 0.0
 
     # what every request does
@@ -233,8 +242,11 @@ class CometSession:
             news.wait(self.variables.du or self._pause_between_polls())
             return self.outbox.packets.show() if self._holding is news else []
 
-    def stream(self) -> Generator[list[SentPacket], None, None]:
+    def stream(self, cut_off: Callable[[], None] = lambda: None) -> Generator[list[SentPacket], None, None]:
         """Batch after batch, the first at once and an empty one now and then, for up to `du` seconds.
+
+        Args:
+            cut_off: ends the answer if the client does not take what was sent last; must not block.
 
         Raises:
             NotFound: as `poll`, before the first batch.
@@ -242,14 +254,17 @@ class CometSession:
         self._release()
         if not len(self.outbox.packets):
             self._require_open()
-        return self._batches(self._sessions.clock.monotonic() + self.variables.du)
+        return self._batches(self._sessions.clock.monotonic() + self.variables.du, cut_off)
 
-    def _batches(self, end: float) -> Generator[list[SentPacket], None, None]:
+    def _batches(
+        self, end: float, cut_off: Callable[[], None]
+    ) -> Generator[list[SentPacket], None, None]:
         packets, clock = self.outbox.packets, self._sessions.clock
         most_unconfirmed = self._settings.outbox_bytes / UNCONFIRMED_SHARE
         most_frames = self._settings.outbox_messages / UNCONFIRMED_SHARE
         shown = sent_bytes = 0
         with self._hold() as news:
+            news.cut_off = cut_off
             while self._holding is news:
                 news.clear()
                 batch = packets.show(shown)
@@ -267,9 +282,9 @@ class CometSession:
                     news.wait(min(self.variables.i or self._settings.ping_interval, left))
 
     @contextmanager
-    def _hold(self) -> Iterator[Event]:
+    def _hold(self) -> Iterator[News]:
         """Be the one request that is told of news, until another takes its place."""
-        news = self._holding = Event()
+        news = self._holding = News()
         try:
             yield news
         finally:
@@ -319,6 +334,12 @@ class CometSession:
     def settled(self) -> bool:
         """Whether it is closed and the client was told all; only a lost answer may be asked for again."""
         return self.closing is not None and self.outbox.packets.last_shown == self.outbox.packets.next_id - 1
+
+    def drop(self) -> None:
+        """Forget what the client has not confirmed; an answer that it does not take is cut off."""
+        self.outbox.drop()
+        if self._holding is not None:
+            self._holding.cut_off()
 
     def close(self, why: Disconnect) -> None:
         """Begin to end the session, after what is queued. Never blocks; a second call does nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ BURST_BYTES = 4 * RESEND_BYTES
 is this connection's own, while frames that wait are shared with all others."""
 WORTH_SHARING = 4096
 """Bytes from which a lone frame's text is made once for all connections, instead of quickly for each."""
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: the end of the socket is a reset, and what the kernel has not sent yet is forgotten."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 

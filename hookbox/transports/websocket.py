@@ -25,7 +25,7 @@ from hookbox.protocol.disconnects import (
 from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
 from hookbox.transports.base import Configured, Road
 from hookbox.transports.outbox import Flusher
-from hookbox.transports.socket_outbox import WOULD_BLOCK, Owner, SocketOutbox
+from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK, Owner, SocketOutbox
 
 logger = logging.getLogger(__name__)
 
@@ -193,6 +193,13 @@ class WebSocket(Owner):
         self.road.farewell(why)
         self.outbox.put(close_frame(why))
         self.outbox.closed = True
+
+    def drop(self) -> None:
+        """Forget what is queued, and what the kernel holds for a client that does not take it."""
+        self.outbox.queue.clear()
+        if self.outbox.stalled_at:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._drop()
 
     def lost(self) -> None:
         """The peer is gone: wake the reader, which cleans up."""

@@ -180,7 +180,7 @@ def _spoken(environ: Environ, session: CometSession, value: str) -> HTTPResponse
 
 
 def _streamed(environ: Environ, session: CometSession) -> HTTPResponse:
-    variables, batches = session.variables, session.stream()
+    variables, batches = session.variables, session.stream(environ["hookbox.cut_off"])
 
     def pieces() -> Iterator[bytes]:
         before = variables.preamble()

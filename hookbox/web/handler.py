@@ -20,7 +20,7 @@ from gevent import get_hub
 from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
-from hookbox.transports.socket_outbox import WOULD_BLOCK
+from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK
 from hookbox.web.origin import OriginRule, plain_address
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import RequestHead
@@ -76,6 +76,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         self._origin = ""
         self._began = time.monotonic()
         self._begun = False  # the answer
+        self._sending = False
 
     @property
     def logger(self) -> logging.Logger:
@@ -164,6 +165,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         environ["hookbox.direct_peer"] = "" if forwarded or "HTTP_FORWARDED" in headers else self.peer
         environ["hookbox.origin"] = self._origin
         environ["hookbox.watch"] = self.watch
+        environ["hookbox.cut_off"] = self.cut_off
         environ["wsgi.input_terminated"] = True
         return environ
 
@@ -349,7 +351,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         Raises:
             ConnectionEnded: the client is gone, or took nothing for `write_stall` seconds.
         """
-        self._begun = True
+        self._begun = self._sending = True
         try:
             self.socket.settimeout(self.server.rules.settings.write_stall)
             sent = self.socket.send(data)
@@ -358,6 +360,15 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
                 sent = self.socket.send(data)
         except OSError:
             raise ConnectionEnded from None
+        finally:
+            self._sending = False
+
+    def cut_off(self) -> None:
+        """End the connection if the client does not take what is sent now, and forget that. Never blocks."""
+        if self._sending:
+            with suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.socket.shutdown(socket.SHUT_RDWR)
 
     # refusing
 

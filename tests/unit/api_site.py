@@ -98,6 +98,9 @@ class Carrier:
     def __init__(self) -> None:
         self.closed_with: Disconnect | None = None
 
+    def drop(self) -> None:
+        """Everything has arrived."""
+
     def close(self, why: Disconnect) -> None:
         self.closed_with = why
 

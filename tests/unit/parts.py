@@ -256,9 +256,14 @@ class Client:
 
     def close(self, why):
         """Ends the connection, as a transport does."""
+        if self.ended is not None:
+            return
         self.ended = why
         self.road.farewell(why)
         self.outbox.closed = True
+
+    def drop(self):
+        """Forgets what is queued, as a transport does: here everything has arrived."""
 
     def leave(self):
         """The client goes without a word."""
