@@ -320,9 +320,16 @@ def _leaving(site: Site, user: User, channels: list[Channel]) -> list[Event]:
     return events
 
 
-def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:
-    """End one connection for the application: it gets nothing any more but the reason, and keeps no place."""
+def disconnect(site: Site, connection: Connection, why: Disconnect, *, at_once: bool = False) -> None:
+    """End one connection for the application: it gets nothing published from now on, and keeps no place.
+
+    Args:
+        at_once: drop also what was published before and has not left.
+    """
     connection.revoked = True
     gone(site, connection, 0)
-    connection.transport.drop()
+    if at_once:
+        connection.transport.drop()
+    else:
+        connection.transport.flush()
     connection.transport.close(why)

@@ -40,7 +40,7 @@ def end_session(
     for connection in site.hub.sessions.of(session):
         if connection is spare or (let_in_only and connection.user is None):
             continue
-        disconnect(site, connection, why)
+        disconnect(site, connection, why, at_once=True)
         ended += 1
     if ended:
         logger.info("session %s ended (%s), connections: %d", session[:SHOWN], why.reason, ended)

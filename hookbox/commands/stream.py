@@ -24,7 +24,9 @@ class Nowhere:
         """Forget a frame."""
 
     def drop(self) -> None:
-        """There is nothing that could be dropped."""
+        """There is nothing queued."""
+
+    flush = drop
 
     def close(self, why: Disconnect) -> None:
         """There is nothing yet that could end: whoever asks for the guest looks again afterwards."""

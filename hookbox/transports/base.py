@@ -25,6 +25,9 @@ class Transport(Protocol):
         Never blocks. A client that does not take what is being sent to it is cut off.
         """
 
+    def flush(self) -> None:
+        """Let go what is queued, as far as the client takes it, now and not at the end of the turn."""
+
     def close(self, why: Disconnect) -> None:
         """Begin to end the connection, after what is queued. Never blocks; a second call does nothing."""
 

@@ -341,6 +341,10 @@ class CometSession:
         if self._holding is not None:
             self._holding.cut_off()
 
+    def flush(self) -> None:
+        """Give what is queued to the request that waits for it, now."""
+        self.outbox.flush()
+
     def close(self, why: Disconnect) -> None:
         """Begin to end the session, after what is queued. Never blocks; a second call does nothing."""
         if self.closing is None:

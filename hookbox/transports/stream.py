@@ -272,6 +272,9 @@ class Consumer:
         self._fall_behind()
         self.cut_off()
 
+    def flush(self) -> None:
+        """Do nothing: whoever is told to go gets nothing more."""
+
     def _fall_behind(self) -> None:
         self._behind = True
         self._buffer.clear()

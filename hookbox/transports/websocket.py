@@ -201,6 +201,10 @@ class WebSocket(Owner):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._drop()
 
+    def flush(self) -> None:
+        """Send what is queued now, as far as it goes without waiting."""
+        self.outbox.flush()
+
     def lost(self) -> None:
         """The peer is gone: wake the reader, which cleans up."""
         self._shut(socket.SHUT_RDWR)

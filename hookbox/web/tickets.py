@@ -43,6 +43,8 @@ class Unused:
     def drop(self) -> None:
         """Nothing is queued."""
 
+    flush = drop
+
     def close(self, why: Disconnect) -> None:
         """The ticket is good for nothing any more; safe to repeat."""
         self._tickets.forget(self._key)

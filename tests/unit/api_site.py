@@ -99,7 +99,9 @@ class Carrier:
         self.closed_with: Disconnect | None = None
 
     def drop(self) -> None:
-        """Everything has arrived."""
+        """Nothing is queued: everything has arrived."""
+
+    flush = drop
 
     def close(self, why: Disconnect) -> None:
         self.closed_with = why

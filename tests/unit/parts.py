@@ -263,7 +263,9 @@ class Client:
         self.outbox.closed = True
 
     def drop(self):
-        """Forgets what is queued, as a transport does: here everything has arrived."""
+        """Nothing is queued here: everything has arrived."""
+
+    flush = drop
 
     def leave(self):
         """The client goes without a word."""
