@@ -55,6 +55,10 @@ class Host(Configured, Protocol):
         """The session is over. Called once; must not block."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class CometSessions:
     """The sessions of one server, by key.
 
@@ -110,15 +114,6 @@ class CometSessions:
             self.host.forget(session)
 
 
-class News(Event):
-    """What a request that is held waits for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cut_off: Callable[[], None] = lambda: None
-        """Ends its answer if the client does not take what was sent last."""
-
-
 class CometSession:
     """A `Transport` over many HTTP requests.
 
@@ -131,7 +126,7 @@ class CometSession:
     """
 
     __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
-                 "_next_poll", "_sessions", "closing", "key", "on_cookies", "opened_at",
+                 "_next_poll", "_sessions", "closing", "cut_off", "key", "on_cookies", "opened_at",
                  "outbox", "road", "variables")  # fmt: skip
 
     def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
@@ -143,12 +138,14 @@ class CometSession:
         self.on_cookies: Callable[[str], None] = lambda cookies: None
         """Called with the Cookie header of a later request when it has changed."""
         self.outbox = CometOutbox(sessions.flusher, sessions.shared, sessions.host, self._wake, self._fail)
+        self.cut_off: Callable[[], None] = _nothing
+        """Ends the last answer if the client does not take it; must not block."""
         self.opened_at = self._heard_at = sessions.clock.monotonic()
         self.closing: Disconnect | None = None
         self._incoming = Incoming()
         self._inbox = bytearray()
         self._at_work = False
-        self._holding: News | None = None
+        self._holding: Event | None = None
         self._next_poll = self._forget_at = 0.0
 
     # what every request does
@@ -242,11 +239,8 @@ class CometSession:
             news.wait(self.variables.du or self._pause_between_polls())
             return self.outbox.packets.show() if self._holding is news else []
 
-    def stream(self, cut_off: Callable[[], None] = lambda: None) -> Generator[list[SentPacket], None, None]:
+    def stream(self) -> Generator[list[SentPacket], None, None]:
         """Batch after batch, the first at once and an empty one now and then, for up to `du` seconds.
-
-        Args:
-            cut_off: ends the answer if the client does not take what was sent last; must not block.
 
         Raises:
             NotFound: as `poll`, before the first batch.
@@ -254,17 +248,14 @@ class CometSession:
         self._release()
         if not len(self.outbox.packets):
             self._require_open()
-        return self._batches(self._sessions.clock.monotonic() + self.variables.du, cut_off)
+        return self._batches(self._sessions.clock.monotonic() + self.variables.du)
 
-    def _batches(
-        self, end: float, cut_off: Callable[[], None]
-    ) -> Generator[list[SentPacket], None, None]:
+    def _batches(self, end: float) -> Generator[list[SentPacket], None, None]:
         packets, clock = self.outbox.packets, self._sessions.clock
         most_unconfirmed = self._settings.outbox_bytes / UNCONFIRMED_SHARE
         most_frames = self._settings.outbox_messages / UNCONFIRMED_SHARE
         shown = sent_bytes = 0
         with self._hold() as news:
-            news.cut_off = cut_off
             while self._holding is news:
                 news.clear()
                 batch = packets.show(shown)
@@ -282,9 +273,9 @@ class CometSession:
                     news.wait(min(self.variables.i or self._settings.ping_interval, left))
 
     @contextmanager
-    def _hold(self) -> Iterator[News]:
+    def _hold(self) -> Iterator[Event]:
         """Be the one request that is told of news, until another takes its place."""
-        news = self._holding = News()
+        news = self._holding = Event()
         try:
             yield news
         finally:
@@ -338,8 +329,7 @@ class CometSession:
     def drop(self) -> None:
         """Forget what the client has not confirmed; an answer that it does not take is cut off."""
         self.outbox.drop()
-        if self._holding is not None:
-            self._holding.cut_off()
+        self.cut_off()
 
     def flush(self) -> None:
         """Give what is queued to the request that waits for it, now."""

@@ -126,6 +126,7 @@ class CometDoor:
         query = read_query(environ["QUERY_STRING"])
         session = self._session(query)
         self._hear(session, query, environ)
+        session.cut_off = environ["hookbox.cut_off"]
         variables = session.variables
         if variables.streaming and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
             return _streamed(environ, session)
@@ -180,7 +181,7 @@ def _spoken(environ: Environ, session: CometSession, value: str) -> HTTPResponse
 
 
 def _streamed(environ: Environ, session: CometSession) -> HTTPResponse:
-    variables, batches = session.variables, session.stream(environ["hookbox.cut_off"])
+    variables, batches = session.variables, session.stream()
 
     def pieces() -> Iterator[bytes]:
         before = variables.preamble()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from gevent import get_hub
 from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
-from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK
+from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK, has_unsent
 from hookbox.web.origin import OriginRule, plain_address
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import RequestHead
@@ -165,7 +166,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         environ["hookbox.direct_peer"] = "" if forwarded or "HTTP_FORWARDED" in headers else self.peer
         environ["hookbox.origin"] = self._origin
         environ["hookbox.watch"] = self.watch
-        environ["hookbox.cut_off"] = self.cut_off
+        environ["hookbox.cut_off"] = partial(self._cut_off, self.served)
         environ["wsgi.input_terminated"] = True
         return environ
 
@@ -363,9 +364,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         finally:
             self._sending = False
 
-    def cut_off(self) -> None:
-        """End the connection if the client does not take what is sent now, and forget that. Never blocks."""
-        if self._sending:
+    def _cut_off(self, number: int) -> None:
+        """End the connection if the client does not take an answer; forget what has not left. Never blocks.
+
+        Args:
+            number: of the answer; when the next request has come, it is over.
+        """
+        is_last = number == self.served or (number == self.served - 1 and not self.answering)
+        if is_last and self.socket is not None and (self._sending or has_unsent(self.socket)):
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 self.socket.shutdown(socket.SHUT_RDWR)

@@ -225,6 +225,7 @@ def disconnect(
             raise BadParameter("identifier required, or name, session or session_cookie")
         case _:
             raise BadParameter("one of identifier, name, session and session_cookie, not several of them")
+    sleep(1e-6)  # a client that was cut off, because it takes nothing, is cut off before the call is answered
     return {"connections": ended}
 
 
