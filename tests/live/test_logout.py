@@ -12,7 +12,7 @@ from conftest import eventually
 from streaming import Publisher, Stream
 
 from hookbox.core.sessions import digest_of
-from hookbox.testing import ApiRefused, Reply
+from hookbox.testing import ApiRefused, Reply, ScriptedApp
 
 MINE, OTHER = {"Cookie": "sessionid=mine"}, {"Cookie": "sessionid=phone"}
 SESSION = digest_of("mine")
@@ -416,3 +416,20 @@ def test_disconnect_counts_and_knows_connections_by_their_old_name(hookbox, appl
     assert info["sessions"] == [SESSION]
     assert hookbox.api("disconnect", conn_id=info["connections"][0]) == {"connections": 1}
     assert tab.rest() == ([], 4504)
+
+
+def test_a_logout_that_nobody_tells_of_is_noticed_within_the_interval_by_one_question_for_ten_tabs(start):
+    app = ScriptedApp()
+    app.answer("connect", lambda asked: [True, {"name": asked.headers["cookie"].partition("=")[2]}])
+    hookbox = start(app=app, recheck_interval=1)
+    tabs = [hookbox.client(headers=MINE, features=FEATURES) for _ in range(10)]
+    other = hookbox.client(headers=OTHER)
+    for tab in [*tabs, other]:
+        tab.connect(None)
+    app.asked.clear()
+    asked = [question.headers["cookie"] for question in app.wait_for("connect", 4)]
+    assert abs(asked.count("sessionid=mine") - asked.count("sessionid=phone")) <= 1
+    app.answer("connect", lambda asked: [asked.headers["cookie"] == OTHER["Cookie"], {"name": "phone"}])
+    assert [tab.wait_closed()[0] for tab in tabs] == [4502] * 10
+    other.send("PING")
+    other.skip_to("PONG")

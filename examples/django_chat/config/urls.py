@@ -7,7 +7,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("rooms/<slug:slug>/", views.room, name="room"),
     path("login/", LoginView.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),  # the Hookbox app ends the session's live connections
+    path("logout/", LogoutView.as_view(), name="logout"),  # the session's live connections end, too
     path("admin/", admin.site.urls),
     path("hookbox/", include("hookbox.contrib.django.urls")),
     path("webhooks/", include("hookbox.contrib.django.listener_urls")),
