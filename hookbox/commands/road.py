@@ -102,17 +102,13 @@ class ClientRoad:
             for line in self._lines.feed(data, self._site.settings.max_message):
                 why = TOO_MANY_MESSAGES if self._floods else self._handle(line)
                 if why is not None or not self.connection.open:
-                    return why
+                    return REVOKED if self.connection.revoked else why
         except ProtocolError as error:  # a line too long; `_handle` raises none
             self._refuse(None, error)
             return BAD_FRAME
         return None
 
     def _handle(self, line: bytes) -> Disconnect | None:
-        why = self._handle_frame(line)
-        return REVOKED if self.connection.revoked else why
-
-    def _handle_frame(self, line: bytes) -> Disconnect | None:
         frame_id: int | None = None
         try:
             in_time = self._in_time()
