@@ -29,7 +29,7 @@ USUAL_NAMES: Final = (
 )
 """What well-known frameworks call the cookie, where nothing is configured."""
 USUAL_END: Final = "_session"
-PREFIXES: Final = ("__Host-", "__Secure-")
+KNOWN_NAMES: Final = USUAL_NAMES + tuple(p + name for name in USUAL_NAMES for p in ("__Host-", "__Secure-"))
 
 
 def digest_of(value: str) -> str:
@@ -58,17 +58,10 @@ def session_of(cookies: str, names: tuple[str, ...] = ()) -> str:
 
 
 def _usual(cookies: Mapping[str, str]) -> str:
-    plain = {_without_prefix(name): name for name in sorted(cookies, reverse=True) if cookies[name]}
-    for name in USUAL_NAMES:
-        if name in plain:
-            return plain[name]
-    return min((name for name in plain.values() if name.endswith(USUAL_END)), default="")
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    for name in KNOWN_NAMES:
+        if cookies.get(name):
+            return name
+    return min((name for name, value in cookies.items() if value and name.endswith(USUAL_END)), default="")
 
 
 class Sessions:
