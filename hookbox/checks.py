@@ -149,6 +149,7 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "origin": _origin,
         "trusted_proxy": _network,
         "cookie_identifier": _cookie,
+        "session_cookie": _cookie,
         "log_file_errors": _log_file,
         "log_file_access": _log_file,
         "store": _store,
@@ -233,6 +234,9 @@ def doubts(settings: Settings) -> Iterator[str]:
     for part, whole in _PARTS:
         if getattr(settings, part) > getattr(settings, whole):
             yield f"{part} is larger than {whole}, which is therefore the limit of both"
+    forwarded = settings.cookie_identifier
+    if forwarded and settings.session_cookie and forwarded not in settings.session_cookie:
+        yield "session_cookie is not forwarded, as cookie_identifier is another one: no session is recognised"
     if settings.webhook_secret and settings.webhook_secret in settings.api_security_token:
         yield "webhook_secret is also an API token, so your application's webhooks can see it; use two"
     if settings.admin_password and settings.admin_password in settings.api_security_token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import signal
 from collections.abc import Callable, Mapping
@@ -15,7 +16,9 @@ from gevent import get_hub
 from gevent.event import Event
 
 from hookbox.clock import SystemClock
+from hookbox.commands.recheck import Recheck
 from hookbox.commands.road import ClientRoad
+from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Site, watcher_failed
 from hookbox.core.connection import Connection
 from hookbox.core.cookies import from_wsgi
@@ -157,6 +160,7 @@ class Server:
         self.checked: dict[Checked, None] = {}
         self.websockets = 0
         """How many are open."""
+        self.checked[Recheck(self.site, random.random)] = None
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
         self.lags = Tally(*LAG_BOUNDS)
@@ -367,7 +371,7 @@ class Server:
 
     def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
         connection.request_cookies = from_wsgi(cookies)
-        connection.refresh_cookies(self.settings.cookie_identifier or None)
+        refresh_cookies(self.site, connection)
 
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""

@@ -8,11 +8,13 @@ from hookbox.commands import subscribe
 from hookbox.commands.asking import ask, channel_fields
 from hookbox.commands.channels import find, tell_state
 from hookbox.commands.connect import disconnect, leave
+from hookbox.commands.end_session import end_session
 from hookbox.commands.publish import publish, publish_from_app
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
 from hookbox.core.options import read_user_options
 from hookbox.core.publication import Publication
+from hookbox.core.sessions import sessions_of
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ChannelName, ConnectionId, JSONObject, UserName
 from hookbox.engine.base import Position
@@ -139,6 +141,7 @@ def user_info(user: User) -> JSONObject:
         "options": user.options.as_json(),
         "channels": list(user.channels),
         "connections": [connection.id for connection in user.connections],
+        "sessions": [*sessions_of(user.connections)],
     }
 
 
@@ -162,8 +165,11 @@ def change_user(site: Site, user: User, given: Mapping[str, JSON]) -> None:
                 subscribe.show(site, connection, user, channel, site.broker.position(channel.name))
 
 
-def disconnect_connection(site: Site, identifier: str) -> None:
-    """End one connection; its client is told not to come back, and gets nothing published from now on.
+def disconnect_connection(site: Site, identifier: str) -> int:
+    """End one connection; its client is told not to come back, and gets nothing any more.
+
+    Returns:
+        how many connections that were: none, if it was cut off and can now not be taken up again.
 
     Raises:
         NotFound: no such connection.
@@ -171,21 +177,43 @@ def disconnect_connection(site: Site, identifier: str) -> None:
     connection = site.hub.connections.get(ConnectionId(identifier))
     if connection is None:
         if site.places.take(ConnectionId(identifier), site.grace_time()) is not None:
-            return  # it was cut off, and will not come back by itself
+            return 0
         raise NotFound(f"connection {identifier} does not exist")
     disconnect(site, connection, BY_API)
+    return 1
 
 
-def disconnect_user(site: Site, user: User) -> int:
-    """End all connections of a user, who is unsubscribed everywhere without any grace.
+def disconnect_user(site: Site, name: str) -> int:
+    """End all connections and streams of a user, who is unsubscribed everywhere without any grace.
 
     Returns:
-        how many connections that were.
+        how many connections and streams that were.
+
+    Raises:
+        NotFound: nobody of that name is there.
     """
-    site.places.forget_user(user)
-    connections = list(user.connections)
-    for connection in connections:
+    guests = [guest for guest in site.hub.guests.get(UserName(name), ()) if guest.open]
+    user = site.hub.users.get(UserName(name)) if guests else find_user(site, name)
+    connections = list(user.connections) if user else []
+    if user is not None:
+        site.places.forget_user(user)
+    for connection in [*connections, *guests]:
         disconnect(site, connection, BY_API)
-    if not connections:
+    if user is not None and not connections:
         site.later.spawn(leave, site, user, user.absences)
-    return len(connections)
+    return len(connections) + len(guests)
+
+
+def disconnect_session(site: Site, session: str) -> int:
+    """End whatever belongs to one login of the application: connections, streams, tickets, places.
+
+    Nothing that was published reaches it any more once this has returned, and nothing of what it is doing
+    happens.
+
+    Args:
+        session: a digest, see `hookbox.core.sessions`.
+
+    Returns:
+        how many connections and streams that were; none is no error, as few logins have a page open.
+    """
+    return end_session(site, session, BY_API)

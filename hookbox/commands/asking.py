@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
+from hookbox.commands.sessions import connection_cookies_changed
 from hookbox.commands.site import Cause, Site
 from hookbox.core.connection import Connection
 from hookbox.core.cookies import read_set_cookie
 from hookbox.core.user import User
 from hookbox.core.values import JSON, JSONObject
-from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, NotPermitted, ProtocolError
+from hookbox.errors import (
+    CommandRefused,
+    ConnectionGone,
+    HookboxError,
+    NotPermitted,
+    ProtocolError,
+    UnusableAnswer,
+)
 from hookbox.protocol.rtjp import frame
 from hookbox.webhooks.gate import Allow, Question, Refuse
 
 logger = logging.getLogger(__name__)
+
+UNAUTHORIZED: Final = 401
+"""By this status the application says that it does not know the session any more."""
 
 
 def ask(site: Site, cause: Cause, action: str, fields: Mapping[str, str], *, key: str = "") -> JSONObject:
@@ -30,7 +42,35 @@ def ask(site: Site, cause: Cause, action: str, fields: Mapping[str, str], *, key
         NotPermitted: the application said no.
         WebhookError: it gave no usable answer, which counts as no.
     """
-    return heed(site, cause, cause.gate.ask(question_for(cause, action, fields, key)))
+    return consult(site, cause, lambda: cause.gate.ask(question_for(cause, action, fields, key)))
+
+
+def consult(site: Site, cause: Cause, put: Callable[[], Allow | Refuse]) -> JSONObject:
+    """Put a question, and do what its answer asks for besides: the one road of all that a browser caused.
+
+    A 401 ends the session that the question's cookies belong to.
+
+    Args:
+        put: asks; blocks.
+
+    Returns:
+        the options of a yes.
+
+    Raises:
+        NotPermitted: the application said no.
+        WebhookError: it gave no usable answer, which counts as no.
+    """
+    speaker = cause.connection or cause.speaker
+    session = speaker.session if speaker is not None else ""
+    try:
+        verdict = put()
+    except UnusableAnswer as error:
+        if error.status == UNAUTHORIZED:
+            from hookbox.commands.end_session import revoke
+
+            revoke(site, cause, session)
+        raise
+    return heed(site, cause, verdict)
 
 
 def question_for(cause: Cause, action: str, fields: Mapping[str, str], key: str = "") -> Question:
@@ -73,16 +113,17 @@ def take_cookies(site: Site, connection: Connection, set_cookies: tuple[str, ...
     One that script may read goes out as a SET_COOKIE frame; an HttpOnly one never does. Both are used in
     the connection's later webhooks.
     """
+    changes: dict[str, str | None] = {}
     for raw in set_cookies:
         try:
             cookie = read_set_cookie(raw, site.clock.now())
         except (ValueError, ProtocolError):
             logger.warning("the application sent a malformed Set-Cookie, it is ignored")
             continue
-        value = None if cookie.expired else cookie.value
-        connection.keep_cookie(cookie.name, value, site.settings.cookie_identifier or None)
+        changes[cookie.name] = None if cookie.expired else cookie.value
         if not cookie.http_only:
             connection.outbox.put(frame("SET_COOKIE", {"cookie": raw}))
+    connection_cookies_changed(site, connection, changes)
 
 
 def channel_fields(name: str, **more: str) -> dict[str, str]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 
 from hookbox import __version__
 from hookbox.commands import subscribe
-from hookbox.commands.asking import channel_fields, follow, heed, question_for
+from hookbox.commands.asking import channel_fields, consult, follow, question_for
 from hookbox.commands.channels import emptied, tell_online
 from hookbox.commands.resume import Ticket, keep_place, key_for, take_place
+from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Cause, Site
 from hookbox.commands.tellings import Event, event_of
 from hookbox.core.channel import Channel
-from hookbox.core.connection import NO_FEATURES, Connection
-from hookbox.core.names import user_name_fault
+from hookbox.core.connection import NO_FEATURES, NO_PAYLOAD, Connection
+from hookbox.core.names import ANONYMOUS, user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
 from hookbox.core.places import Place
 from hookbox.core.user import User
@@ -34,6 +35,9 @@ FEATURES = frozenset({"ack", "recover", "ping", "close", "resume"})
 _SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, not one per connection
 HOLD_SECONDS = 1.0
 """How long a returning client may take to say where it left off."""
+
+SHORT_PAYLOAD = 1024
+"""Characters of a connect payload that is remembered in any case."""
 
 MOST_WAITS = 10
 """How often a user's leave is put off because clients queue at the door."""
@@ -74,7 +78,9 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
         ConnectionGone: the client left while the application decided.
     """
     connection.script_cookies = greeting.cookie_string
-    connection.refresh_cookies(site.settings.cookie_identifier or None)
+    refresh_cookies(site, connection)
+    payload = dump(greeting.payload)
+    connection.connect_payload = remembered(site, payload)
     if greeting.ticket is not None:
         place = take_place(site, connection, greeting.ticket)
         if place is not None:
@@ -82,7 +88,7 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
         site.counters.recoveries["not_resumed"] += 1
         greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
-    answer = heed(site, cause, introduce(site, cause, connection, dump(greeting.payload)))
+    answer = consult(site, cause, lambda: introduce(site, cause, connection, payload))
     cause.require_open()
     name = read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
@@ -112,8 +118,16 @@ def introduce(site: Site, cause: Cause, connection: Connection, payload: str) ->
     question = question_for(cause, "connect", {"payload": payload})
     if not connection.cookies or site.settings.connect_each:
         return cause.gate.ask(question)
-    browser = (connection.cookies, payload, connection.client_ip)
+    # who comes after the end of a session must not get an answer from before it
+    browser = (connection.cookies, payload, connection.client_ip, site.counters.sessions_ended)
     return site.introductions.do(browser, lambda: cause.gate.ask(question))
+
+
+def remembered(site: Site, payload: str) -> str:
+    """What is kept of a connect payload for asking again: mostly the same text for all, and none too long."""
+    if payload == NO_PAYLOAD:
+        return NO_PAYLOAD
+    return payload if site.settings.recheck_interval or len(payload) <= SHORT_PAYLOAD else ""
 
 
 def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place) -> Disconnect | None:
@@ -213,7 +227,7 @@ def _unusable(detail: str) -> WebhookError:
 
 def _anonymous(site: Site) -> UserName:
     while True:
-        name = UserName("anonymous-" + secrets.token_hex(8))
+        name = UserName(ANONYMOUS + secrets.token_hex(8))
         if name not in site.hub.users:
             return name
 
@@ -309,8 +323,16 @@ def _leaving(site: Site, user: User, channels: list[Channel]) -> list[Event]:
     return events
 
 
-def disconnect(site: Site, connection: Connection, why: Disconnect) -> None:
-    """End one connection for the application: it gets nothing that is published from now on."""
-    terminal = not why.client_may_return
-    gone(site, connection, 0 if terminal else None)
+def disconnect(site: Site, connection: Connection, why: Disconnect, *, at_once: bool = False) -> None:
+    """End one connection for the application: it gets nothing published from now on, and keeps no place.
+
+    Args:
+        at_once: drop also what was published before and has not left.
+    """
+    connection.revoked = True
+    gone(site, connection, 0)
+    if at_once:
+        connection.transport.drop()
+    else:
+        connection.transport.flush()
     connection.transport.close(why)

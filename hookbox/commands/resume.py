@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
 from hookbox.core.places import Place
@@ -57,7 +58,7 @@ def take_place(site: Site, connection: Connection, ticket: Ticket) -> Place | No
         return None
     connection.id = ticket.connection
     connection.kept_cookies = dict(place.kept_cookies) if place.kept_cookies else None
-    connection.refresh_cookies(site.settings.cookie_identifier or None)
+    refresh_cookies(site, connection)
     return place
 
 
@@ -69,5 +70,6 @@ def _place(connection: Connection, until: float) -> Place:
         connection.kept_cookies,
         frozenset(own) if own is not None else None,
         connection.welcome,
+        connection.session,
         until,
     )

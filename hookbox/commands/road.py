@@ -21,6 +21,7 @@ from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, ProtocolError, WebhookError
 from hookbox.protocol.disconnects import (
     BAD_FRAME,
+    REVOKED,
     SLOW_CONSUMER,
     TOO_MANY_ERRORS,
     TOO_MANY_MESSAGES,
@@ -101,7 +102,7 @@ class ClientRoad:
             for line in self._lines.feed(data, self._site.settings.max_message):
                 why = TOO_MANY_MESSAGES if self._floods else self._handle(line)
                 if why is not None or not self.connection.open:
-                    return why
+                    return REVOKED if self.connection.revoked else why
         except ProtocolError as error:  # a line too long; `_handle` raises none
             self._refuse(None, error)
             return BAD_FRAME

@@ -97,6 +97,7 @@ class Counters:
     """Clients that came back: `resumed`, `not_resumed`; each of their channels: `recovered`, `lost`."""
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls of the API, by method and `ok` or the word of the refusal."""
+    sessions_ended: int = 0
 
 
 @dataclass(slots=True)
@@ -118,8 +119,11 @@ class Site:
     later: Later
     creations: SingleFlight[ChannelName, Channel] = field(default_factory=SingleFlight)
     subscriptions: SingleFlight[tuple[UserName, ChannelName], None] = field(default_factory=SingleFlight)
-    introductions: SingleFlight[tuple[str, str, str], Allow | Refuse] = field(default_factory=SingleFlight)
-    """Questions about who a browser is: by its cookies, connect payload and address."""
+    introductions: SingleFlight[tuple[str, str, str, int], Allow | Refuse] = field(
+        default_factory=SingleFlight
+    )
+    """Questions about who a browser is: by its cookies, connect payload, address, and how many sessions had
+    ended when it was put."""
     places: Places = field(default_factory=Places)
     counters: Counters = field(default_factory=Counters)
     exits: Exits | MemoryOnly = field(default_factory=MemoryOnly)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hookbox.commands.asking import ask, channel_fields, heed
+from hookbox.commands.asking import ask, channel_fields, consult
 from hookbox.commands.channels import destroy_if_empty, ensure
 from hookbox.commands.connect import introduce, read_name
+from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
-from hookbox.core.connection import Connection
+from hookbox.core.connection import NO_PAYLOAD, Connection
 from hookbox.core.values import ChannelName, ConnectionId
-
-NO_PAYLOAD = "null"
+from hookbox.errors import NotPermitted
+from hookbox.protocol.disconnects import Disconnect
 
 
 class Nowhere:
@@ -21,6 +22,14 @@ class Nowhere:
 
     def put(self, frame: object) -> None:
         """Forget a frame."""
+
+    def drop(self) -> None:
+        """There is nothing queued."""
+
+    flush = drop
+
+    def close(self, why: Disconnect) -> None:
+        """There is nothing yet that could end: whoever asks for the guest looks again afterwards."""
 
 
 @dataclass(slots=True)
@@ -49,13 +58,17 @@ def let_in(site: Site, cookies: str, client_ip: str, topics: Sequence[ChannelNam
         CommandRefused: a channel could not be made.
         WebhookError: the application gave no usable answer.
     """
-    speaker = Connection(ConnectionId(""), Nowhere(), cookies, client_ip, site.clock.monotonic())
-    speaker.refresh_cookies(site.settings.cookie_identifier or None)
-    cause = Cause(site.app, speaker=speaker)
-    answer = heed(site, cause, introduce(site, cause, speaker, NO_PAYLOAD))
-    name = read_name(site, answer.get("name"))
+    nowhere = Nowhere()
+    speaker = Connection(ConnectionId(""), nowhere, cookies, client_ip, site.clock.monotonic())
+    speaker.transport = nowhere
     guest = Guest(speaker)
     try:
+        refresh_cookies(site, speaker)
+        cause = Cause(site.app, speaker=speaker)
+        answer = consult(site, cause, lambda: introduce(site, cause, speaker, NO_PAYLOAD))
+        _look_again(speaker)
+        name = read_name(site, answer.get("name"))
+        site.hub.attach_guest(speaker, name)
         for topic in topics:
             made = topic not in site.hub.channels
             channel = ensure(site, cause, topic)
@@ -63,14 +76,21 @@ def let_in(site: Site, cookies: str, client_ip: str, topics: Sequence[ChannelNam
                 guest.made.append(channel)
             if channel.options.asks("subscribe"):
                 ask(site, cause, "subscribe", channel_fields(topic, user=name))
+            _look_again(speaker)
     except BaseException:
         leave(site, guest)
         raise
     return guest
 
 
+def _look_again(speaker: Connection) -> None:
+    if not speaker.open:
+        raise NotPermitted("your session has ended")
+
+
 def leave(site: Site, guest: Guest) -> None:
     """A guest goes, and the channels that were made for it too, if nobody else is there. Safe to repeat."""
+    site.hub.detach_guest(guest.speaker)
     made, guest.made = guest.made, []
     for channel in made:
         site.errands.add(destroy_if_empty, site, Cause(site.app, speaker=guest.speaker), channel)

@@ -81,6 +81,10 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
     channel.pending += 1
     try:
         site.subscriptions.do(flight, decide)
+    except ConnectionGone:
+        if decided:
+            raise
+        return False  # it was asked for a session that has ended
     finally:
         no_longer_pending(site, channel, user)
     cause.require_open()
@@ -93,6 +97,8 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
 
 def _decide(site: Site, cause: Cause, user: User, channel: Channel, since: Position | None) -> None:
     answer = ask(site, cause, "subscribe", channel_fields(channel.name, user=user.name))
+    if cause.connection is not None and cause.connection.revoked:
+        raise ConnectionGone("session ended while the application decided")
     cause.first_time("auto_subscribe", channel.name)
     try:
         follow(site, cause, user, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookbox.core.cookies import merge
@@ -49,6 +50,7 @@ class Connection:
 
     __slots__ = (
         "client_ip",
+        "connect_payload",
         "cookies",
         "features",
         "held",
@@ -59,6 +61,7 @@ class Connection:
         "outbox",
         "own_channels",
         "request_cookies",
+        "revoked",
         "script_cookies",
         "session",
         "transport",
@@ -75,12 +78,16 @@ class Connection:
         self.client_ip = client_ip
         self.opened_at = opened_at
         self.open = True
+        self.revoked = False
+        """Whether the application ended it: what is decided for it now must come to nothing."""
         self.user: User | None = None
         self.features: frozenset[str] = NO_FEATURES
         self.cookies = ""
         """Value of the Cookie header that webhooks of this connection carry."""
         self.session = ""
         """Which login of the application it belongs to: a digest of the session's cookie; empty for none."""
+        self.connect_payload = NO_PAYLOAD
+        """What the application was told in CONNECT, as JSON text; empty if that is not known any more."""
         self.script_cookies = ""
         self.kept_cookies: dict[str, str | None] | None = None
         self.held: dict[ChannelName, Held] | None = None
@@ -99,9 +106,9 @@ class Connection:
         if not self.open:
             raise ConnectionGone("connection closed while the application decided")
 
-    def keep_cookie(self, name: str, value: str | None, only: str | None) -> None:
-        """Use a cookie set by a webhook's answer in later webhooks; None takes it away."""
-        self.kept_cookies = {**(self.kept_cookies or {}), name: value}
+    def keep_cookies(self, changes: Mapping[str, str | None], only: str | None) -> None:
+        """Use cookies set by a webhook's answer in later webhooks; None takes one away."""
+        self.kept_cookies = {**(self.kept_cookies or {}), **changes}
         self.refresh_cookies(only)
 
     def refresh_cookies(self, only: str | None) -> None:
@@ -110,3 +117,4 @@ class Connection:
 
 
 NO_FEATURES: frozenset[str] = frozenset()
+NO_PAYLOAD = "null"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection
 from hookbox.core.history import Budget
+from hookbox.core.sessions import Sessions
 from hookbox.core.user import User
 from hookbox.core.values import ChannelName, ConnectionId, UserName
 
@@ -20,6 +21,9 @@ class Hub:
         self.channels: dict[ChannelName, Channel] = {}
         self.users: dict[UserName, User] = {}
         self.connections: dict[ConnectionId, Connection] = {}
+        self.sessions = Sessions()
+        self.guests: dict[UserName, list[Connection]] = {}
+        """Those who only read streams, by the names that the application gave them; nobody sees them."""
         self.history_budget = history_budget
         self.watchers: dict[str, set[Channel]] = {}
         """By user name, the channels whose state tells whether that user is online."""
@@ -45,9 +49,26 @@ class Hub:
         self.connections[connection.id] = connection
         return user
 
+    def attach_guest(self, connection: Connection, name: UserName) -> None:
+        """Note that somebody reads streams under that name; no user begins to exist."""
+        connection.user = User(name)
+        self.guests.setdefault(name, []).append(connection)
+
+    def detach_guest(self, connection: Connection) -> None:
+        """A guest goes. Safe to repeat."""
+        connection.open = False
+        self.sessions.leave(connection)
+        name = connection.user.name if connection.user else UserName("")
+        guests = self.guests.get(name, [])
+        if connection in guests:
+            guests.remove(connection)
+        if not guests:
+            self.guests.pop(name, None)
+
     def detach(self, connection: Connection) -> User | None:
         """Take a connection from its user and all channels; None if it had no user. Safe to repeat."""
         connection.open = False
+        self.sessions.leave(connection)
         self.connections.pop(connection.id, None)
         user = connection.user
         if user is None or connection not in user.connections:

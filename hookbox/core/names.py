@@ -9,6 +9,9 @@ from hookbox.errors import CommandRefused, ProtocolError
 
 CHANNEL_CHARACTERS = 200
 USER_BYTES = 128
+ANONYMOUS = "anonymous-"
+DJANGO_ANONYMOUS = " _"
+"""What names begin with that are made up for those who have none; no name in Django begins with a blank."""
 
 # control and format characters, lone surrogates, line and paragraph separators
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -49,6 +52,11 @@ def user_name_fault(name: str) -> str:
     if not 1 <= size <= USER_BYTES:
         return f"user name of {size} bytes, from 1 to {USER_BYTES} are allowed"
     return ""
+
+
+def is_nobody(name: str) -> bool:
+    """Whether a user has no name of its own: each time Hookbox, or the Django app, makes up another."""
+    return name.startswith((ANONYMOUS, DJANGO_ANONYMOUS))
 
 
 def read_user_name(value: JSON, field: str = "name") -> UserName:

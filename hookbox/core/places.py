@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Place:
         kept_cookies: set by answers of the application.
         own_channels: what it had subscribed to itself, with `per_connection_subscriptions`.
         welcome: the payload with which the application replaced the client's, as the only item; or nothing.
+        session: to which it belonged, empty for none.
         until: on the clock of `Places.keep` and `Places.take`, seconds.
     """
 
@@ -36,6 +37,7 @@ class Place:
     kept_cookies: Mapping[str, str | None] | None = field(repr=False)
     own_channels: frozenset[ChannelName] | None
     welcome: tuple[JSON, ...]
+    session: str
     until: float
 
 
@@ -89,5 +91,19 @@ class Places:
 
     def forget_user(self, user: User) -> None:
         """Give up all places of a user, who must not come back unasked."""
-        for connection in [name for name, place in self._kept.items() if place.user is user]:
+        self._forget(lambda place: place.user is user)
+
+    def forget_session(self, session: str) -> None:
+        """Give up all places of a session that has ended."""
+        self._forget(lambda place: place.session == session)
+
+    def change_session(self, session: str, new: str, changes: Mapping[str, str | None]) -> None:
+        """The application has changed cookies of a session, and by that the session itself."""
+        for name, place in self._kept.items():
+            if place.session == session:
+                kept = {**(place.kept_cookies or {}), **changes}
+                self._kept[name] = replace(place, kept_cookies=kept, session=new)
+
+    def _forget(self, unwanted: Callable[[Place], bool]) -> None:
+        for connection in [name for name, place in self._kept.items() if unwanted(place)]:
             del self._kept[connection]

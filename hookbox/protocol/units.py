@@ -135,7 +135,7 @@ def gap(topic: str, asked: str, oldest: str) -> tuple[str, str]:
     return "gap", f'{{"control":"gap","topic":{topic},"from":"{asked}","to":"{oldest}"}}'
 
 
-ENDS = {1012: "shutdown", 4001: "lag", 4502: "revoked"}
+ENDS = {1012: "shutdown", 4001: "lag", 4502: "revoked", 4504: "revoked"}
 
 
 def ending(why: Disconnect) -> tuple[str, str]:

@@ -19,6 +19,15 @@ class Configured(Protocol):
 class Transport(Protocol):
     """Carries encoded frames to a client."""
 
+    def drop(self) -> None:
+        """Forget what is queued and has not left; call before `close`, for who must get nothing more.
+
+        Never blocks. A client that does not take what is being sent to it is cut off.
+        """
+
+    def flush(self) -> None:
+        """Let go what is queued, as far as the client takes it, now and not at the end of the turn."""
+
     def close(self, why: Disconnect) -> None:
         """Begin to end the connection, after what is queued. Never blocks; a second call does nothing."""
 

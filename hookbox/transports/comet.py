@@ -58,6 +58,10 @@ class Host(Configured, Protocol):
         """The session is over. Called once; must not block."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class CometSessions:
     """The sessions of one server, by key.
 
@@ -143,13 +147,14 @@ class CometSession:
         "_sessions",
         "closing",
         "connection",
+        "cut_off",
         "key",
         "on_cookies",
         "opened_at",
         "outbox",
         "road",
         "variables",
-    )  # fmt: skip
+    )
 
     def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
         self._sessions = sessions
@@ -160,6 +165,8 @@ class CometSession:
         self.on_cookies: Callable[[str], None] = lambda cookies: None
         """Called with the Cookie header of a later request when it has changed."""
         self.outbox = CometOutbox(sessions.flusher, sessions.shared, sessions.host, self._wake, self._fail)
+        self.cut_off: Callable[[], None] = _nothing
+        """Ends the last answer if the client does not take it; must not block."""
         self.opened_at = self._heard_at = sessions.clock.monotonic()
         self.connection: Connection | None = None
         """Whose frames these are, for the log."""
@@ -348,6 +355,15 @@ class CometSession:
     def settled(self) -> bool:
         """Whether it is closed and the client was told all; only a lost answer may be asked for again."""
         return self.closing is not None and self.outbox.packets.last_shown == self.outbox.packets.next_id - 1
+
+    def drop(self) -> None:
+        """Forget what the client has not confirmed; an answer that it does not take is cut off."""
+        self.outbox.drop()
+        self.cut_off()
+
+    def flush(self) -> None:
+        """Give what is queued to the request that waits for it, now."""
+        self.outbox.flush()
 
     def close(self, why: Disconnect) -> None:
         """Begin to end the session, after what is queued. Never blocks; a second call does nothing."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections.abc import Callable
+from fcntl import ioctl
 from typing import Any
 
 from gevent import get_hub
@@ -22,7 +24,21 @@ BURST_BYTES = 4 * RESEND_BYTES
 is this connection's own, while frames that wait are shared with all others."""
 WORTH_SHARING = 4096
 """Bytes from which a lone frame's text is made once for all connections, instead of quickly for each."""
+SIOCOUTQNSD = 0x894B
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: the end of the socket is a reset, and what the kernel has not sent yet is forgotten."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def has_unsent(sock: socket.socket) -> bool:
+    """Whether the kernel holds bytes that have not left, because the client takes them too slowly.
+
+    Source: tcp(7), SIOCOUTQ; SIOCOUTQNSD counts only what was not sent once. Elsewhere than on Linux: no.
+    """
+    try:
+        return any(ioctl(sock.fileno(), SIOCOUTQNSD, bytes(4)))
+    except (OSError, ValueError):  # not a TCP socket, or closed
+        return False
 
 
 class SocketOutbox(Outbox):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -198,7 +198,7 @@ class Consumer:
 
     __slots__ = ("_beat", "_behind", "_buffer", "_bytes", "_encoder", "_ended", "_gaps", "_gone", "_judged",
                  "_left", "_news", "_page_count", "_run", "_shown", "_starts_at", "_streams", "_wanted",
-                 "_why", "_written_at")  # fmt: skip
+                 "_why", "_written_at", "cut_off")  # fmt: skip
 
     busy = False
     """Whether a decision is waited for; the application is asked before there is a consumer."""
@@ -223,6 +223,8 @@ class Consumer:
         self._run = 0
         self._beat = self._gone = self._ended = False
         self._why: Disconnect | None = None
+        self.cut_off: Callable[[], None] = lambda: None
+        """Ends the answer if the client does not take what was sent last; must not block."""
         self._written_at = streams.clock.monotonic()
 
     # what publishers and the pulse call: nothing here waits
@@ -266,6 +268,14 @@ class Consumer:
         if self._why is None:
             self._why = why
             self._news.set()
+
+    def drop(self) -> None:
+        """Forget what is buffered; an answer that the client does not take is cut off."""
+        self._fall_behind()
+        self.cut_off()
+
+    def flush(self) -> None:
+        """Do nothing: whoever is told to go gets nothing more."""
 
     def _fall_behind(self) -> None:
         self._behind = True
@@ -375,7 +385,10 @@ class Consumer:
             if self._why is not None:
                 self._ended = True
                 return self._encoder.writer.control(*ending(self._why))
-            if (data := self._take()) is not None:
+            data = self._take()
+            if self._why is not None:
+                continue  # it waited meanwhile: whoever is told to go gets nothing more
+            if data is not None:
                 return data
             if self._beat:
                 self._beat = False

@@ -26,7 +26,7 @@ from hookbox.protocol.disconnects import (
 from hookbox.protocol.websocket import Codecs, Event, Received, ServerProtocol, close_frame, ping_frame
 from hookbox.transports.base import Configured, Road
 from hookbox.transports.outbox import Flusher
-from hookbox.transports.socket_outbox import WOULD_BLOCK, Owner, SocketOutbox
+from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK, Owner, SocketOutbox, has_unsent
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class WebSocket(Owner):
         self._watcher = get_hub().loop.io(self._sock.fileno(), READ)
         try:
             goes_on = self._take(leftover) if leftover else True
-            while goes_on:
+            while goes_on and not self.outbox.dead:
                 goes_on = self._take(self._receive())
         except Exception:
             logger.exception("a WebSocket's greenlet failed, the connection ends")
@@ -207,6 +207,19 @@ class WebSocket(Owner):
         if self.closing is not None:
             return self.closing.code
         return NORMAL.code if self.left else CUT_OFF
+
+    def drop(self) -> None:
+        """Forget what is queued, and what the kernel holds for a client that does not take it."""
+        self.outbox.queue.clear()
+        if self.outbox.stalled_at or has_unsent(self._sock):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._drop()
+            if self.busy:
+                self._sock.close()  # at once: nobody waits for it now
+
+    def flush(self) -> None:
+        """Send what is queued now, as far as it goes without waiting."""
+        self.outbox.flush()
 
     def lost(self) -> None:
         """The peer is gone: wake the reader, which cleans up."""

@@ -126,6 +126,7 @@ class CometDoor:
         query = read_query(environ["QUERY_STRING"])
         session = self._session(query)
         self._hear(session, query, environ)
+        session.cut_off = environ.get("hookbox.cut_off", session.cut_off)
         variables = session.variables
         if variables.streaming and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
             return _streamed(environ, session)

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,7 +21,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from hookbox.errors import BadRequest
 from hookbox.log_context import REQUEST
-from hookbox.transports.socket_outbox import WOULD_BLOCK
+from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK, has_unsent
 from hookbox.web.origin import OriginRule, plain_address
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import RequestHead
@@ -76,6 +77,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         self._began = time.monotonic()
         self._begun = False  # the answer
         self._request_id = ""
+        self._sending = False
 
     @property
     def logger(self) -> logging.Logger:
@@ -171,6 +173,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         environ["hookbox.direct_peer"] = "" if forwarded or "HTTP_FORWARDED" in headers else self.peer
         environ["hookbox.origin"] = self._origin
         environ["hookbox.watch"] = self.watch
+        environ["hookbox.cut_off"] = partial(self._cut_off, self.served)
         environ["wsgi.input_terminated"] = True
         return environ
 
@@ -356,7 +359,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         Raises:
             ConnectionEnded: the client is gone, or took nothing for `write_stall` seconds.
         """
-        self._begun = True
+        self._begun = self._sending = True
         try:
             self.socket.settimeout(self.server.rules.settings.write_stall)
             sent = self.socket.send(data)
@@ -365,6 +368,20 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
                 sent = self.socket.send(data)
         except OSError:
             raise ConnectionEnded from None
+        finally:
+            self._sending = False
+
+    def _cut_off(self, number: int) -> None:
+        """End the connection if the client does not take an answer; forget what has not left. Never blocks.
+
+        Args:
+            number: of the answer; when the next request has come, it is over.
+        """
+        is_last = number == self.served or (number == self.served - 1 and not self.answering)
+        if is_last and self.socket is not None and (self._sending or has_unsent(self.socket)):
+            with suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.socket.shutdown(socket.SHUT_RDWR)
 
     # refusing
 

@@ -14,6 +14,7 @@ from hookbox.commands.message import message as send_message
 from hookbox.commands.publish import publish_from_app
 from hookbox.commands.site import Cause
 from hookbox.core.names import read_channel_name
+from hookbox.core.sessions import digest_of
 from hookbox.core.user import User
 from hookbox.core.values import JSON, ChannelName, JSONObject
 from hookbox.engine.base import Position
@@ -22,6 +23,7 @@ from hookbox.protocol.json_text import dump, load
 from hookbox.web import configure
 from hookbox.web.answers import PartlyFailed, failure, success
 from hookbox.web.caller import Caller
+from hookbox.web.params import BadParameter
 from hookbox.webhooks.gate import AllowAll
 
 Item = TypeVar("Item")
@@ -201,16 +203,35 @@ def set_user_options(caller: Caller, user_name: str, options: Mapping[str, JSON]
     return NOTHING
 
 
-def disconnect(caller: Caller, identifier: str) -> Result:
-    """Close one connection."""
-    administer.disconnect_connection(caller.site, identifier)
-    return NOTHING
+def disconnect(
+    caller: Caller,
+    identifier: str | None,
+    name: str | None,
+    session: str | None,
+    session_cookie: str | None,
+) -> Result:
+    """Close one connection, or all of a user or of a login."""
+    site = caller.site
+    match identifier, name, session, session_cookie:
+        case str(), None, None, None:
+            ended = administer.disconnect_connection(site, identifier)
+        case None, str(), None, None:
+            ended = administer.disconnect_user(site, name)
+        case None, None, str(), None:
+            ended = administer.disconnect_session(site, session)
+        case None, None, None, str():
+            ended = administer.disconnect_session(site, digest_of(session_cookie))
+        case None, None, None, None:
+            raise BadParameter("identifier required, or name, session or session_cookie")
+        case _:
+            raise BadParameter("one of identifier, name, session and session_cookie, not several of them")
+    sleep(1e-6)  # a client that was cut off, because it takes nothing, is cut off before the call is answered
+    return {"connections": ended}
 
 
 def disconnect_user(caller: Caller, name: str) -> Result:
     """Close all connections of a user."""
-    user = administer.find_user(caller.site, name)
-    return {"connections": administer.disconnect_user(caller.site, user)}
+    return {"connections": administer.disconnect_user(caller.site, name)}
 
 
 def get_server_info(caller: Caller, names: bool) -> Result:

@@ -221,7 +221,17 @@ METHODS: Final = (
     ),
     Method(
         "disconnect",
-        (Param("identifier", params.TEXT, "id of the connection", required=True, aliases=("conn_id",)),),
+        (
+            Param("identifier", params.TEXT, "id of one connection", aliases=("conn_id",)),
+            Param(
+                "name",
+                params.USER,
+                "instead of it: name of a user, all of whose connections end",
+                aliases=("user", "user_name"),
+            ),
+            Param("session", params.SESSION, "instead of it: a login, all of whose connections end"),
+            Param("session_cookie", params.SECRET, "the same, by the value of its cookie"),
+        ),
         handlers.disconnect,
     ),
     Method("disconnect_user", (USER_NAME,), handlers.disconnect_user),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hookbox.core.names import read_channel_name, user_name_fault
+from hookbox.core.sessions import DIGITS
 from hookbox.core.values import JSON, JSONObject
 from hookbox.errors import CommandRefused
 from hookbox.protocol.json_text import BadJSON, dump, load
@@ -15,6 +16,7 @@ from hookbox.web.bodies import Given
 
 MOST_ITEMS: Final = 1000
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_SESSION: Final = re.compile(f"[0-9a-f]{{{DIGITS}}}")
 _FLAGS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off", ""), False),
@@ -170,6 +172,23 @@ def _originator(name: str, value: JSON, depth: int) -> str | None:
     return None if value == "" else _user(name, value, depth)
 
 
+def _session(name: str, value: JSON, depth: int) -> str:
+    text = _string(name, value, depth).lower()
+    if not _SESSION.fullmatch(text):
+        raise BadParameter(
+            f"{name} must be {DIGITS} hexadecimal digits of the SHA-256 of the session cookie's value; "
+            "session_cookie takes the value itself"
+        )
+    return text
+
+
+def _secret(name: str, value: JSON, depth: int) -> str:
+    text = _string(name, value, depth)
+    if not text:
+        raise BadParameter(f"{name} is empty")
+    return text
+
+
 def _channel(name: str, value: JSON, depth: int) -> str:
     return read_channel_name(value)
 
@@ -245,6 +264,8 @@ _STRING: Final[JSONObject] = {"type": "string"}
 _NAMES: Final[JSONObject] = {"type": "array", "items": _STRING, "minItems": 1, "maxItems": MOST_ITEMS}
 
 TEXT = _plain("text", _STRING, _string)
+SESSION = _plain("digest", {"type": "string", "pattern": f"^[0-9A-Fa-f]{{{DIGITS}}}$"}, _session)
+SECRET = _plain("text, secret", {"type": "string", "minLength": 1, "writeOnly": True}, _secret)
 USER = _plain("user name", {"type": "string", "minLength": 1, "maxLength": 128}, _user)
 ORIGINATOR = _plain("user name", {"type": "string", "maxLength": 128}, _originator)
 CHANNEL = _plain("channel name", {"type": "string", "minLength": 1, "maxLength": 200}, _channel)

@@ -129,6 +129,9 @@ class StreamDoor:
                 start_response(STATUS_LINES[200], _stream_headers(environ, form))
                 return []
             consumer = streams.open(admitted.wanted, form)
+            consumer.cut_off = environ["hookbox.cut_off"]
+            if admitted.guest is not None:
+                admitted.guest.speaker.transport = consumer
             try:
                 consumer.begin()
             except BaseException:

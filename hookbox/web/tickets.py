@@ -10,6 +10,7 @@ from typing import Final
 from hookbox.clock import Clock
 from hookbox.commands.stream import Guest
 from hookbox.errors import LimitReached, NotPermitted
+from hookbox.protocol.disconnects import Disconnect
 from hookbox.transports.stream import Wanted
 
 LIFE_SECONDS: Final = 30.0
@@ -30,6 +31,23 @@ class Ticket:
     origin: str
     guest: Guest | None
     until: float
+
+
+class Unused:
+    """What stands for the stream of a guest that has only a ticket so far."""
+
+    def __init__(self, tickets: Tickets, key: str) -> None:
+        self._tickets = tickets
+        self._key = key
+
+    def drop(self) -> None:
+        """Nothing is queued."""
+
+    flush = drop
+
+    def close(self, why: Disconnect) -> None:
+        """The ticket is good for nothing any more; safe to repeat."""
+        self._tickets.forget(self._key)
 
 
 class Tickets:
@@ -63,7 +81,15 @@ class Tickets:
         """A new ticket."""
         key = secrets.token_urlsafe(32)
         self._tickets[key] = Ticket(wanted, origin, guest, self._clock.monotonic() + LIFE_SECONDS)
+        if guest is not None:
+            guest.speaker.transport = Unused(self, key)
         return key
+
+    def forget(self, key: str) -> None:
+        """A ticket is good for nothing any more. Safe to repeat."""
+        ticket = self._tickets.pop(key, None)
+        if ticket is not None and ticket.guest is not None:
+            self._unused(ticket.guest)
 
     def take(self, key: str, origin: str) -> Ticket:
         """Use a ticket; from any other origin it is refused, and still good for its own.
@@ -83,6 +109,4 @@ class Tickets:
         for key, ticket in list(self._tickets.items()):  # the oldest comes first
             if ticket.until > now:
                 return
-            del self._tickets[key]
-            if ticket.guest is not None:
-                self._unused(ticket.guest)
+            self.forget(key)

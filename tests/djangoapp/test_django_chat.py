@@ -255,7 +255,7 @@ def test_logging_out_in_another_tab_ends_this_one(people, page):
     ended = ada.page.get_by_role("dialog", name="You are logged out")
     ada.expect(ended).to_be_visible()
     ada.expect(ada.page.locator("#state")).to_have_text("Not live")
-    elsewhere.is_live()  # that session still holds, and the page has come back with it
+    elsewhere.is_live()  # that session still holds
     elsewhere.says(text := new("Still here"))
     elsewhere.sees(text)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import datetime
 import decimal
+import hashlib
 import inspect
 import json
 import logging
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.cache import SessionStore
 from django.db import transaction
 from django.utils.translation import gettext_lazy
 
@@ -31,6 +33,8 @@ NAMES = (
     "publish", "publish_multi", "create", "destroy", "subscribe", "unsubscribe", "message", "channel_info",
     "set_channel_options", "set_state", "delete_state", "user_info", "server_info", "disconnect", "dispatch",
 )  # fmt: skip
+KEY = "of a session"
+SESSION = hashlib.sha256(KEY.encode()).hexdigest()[:32]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,10 @@ CASES = [
     (("user_info", ANN), {}, "get_user_info", {"user_name": "ann"}),
     (("server_info",), {}, "get_server_info", {}),
     (("disconnect", ANN), {}, "disconnect_user", {"name": "ann"}),
+    (("disconnect",), {"user": "ann"}, "disconnect_user", {"name": "ann"}),
+    (("disconnect",), {"session": SESSION}, "disconnect", {"session": SESSION}),
+    (("disconnect",), {"session_key": KEY}, "disconnect", {"session": SESSION}),
+    (("disconnect",), {"session": SessionStore(KEY)}, "disconnect", {"session": SESSION}),
 ]
 
 
@@ -270,6 +278,24 @@ def test_a_name_that_no_user_can_have_is_refused(user, standin):
     ):
         with pytest.raises(ValueError, match="user name"):
             call()
+    assert not standin.got
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"user": "ann", "session_key": "x"}, {"session": SESSION, "session_key": "x"}],
+    ids=["none", "user and key", "session and key"],
+)
+def test_disconnect_takes_one_thing(given, standin):
+    with pytest.raises(ValueError, match="one of them"):
+        hookbox.disconnect(**given)
+    assert not standin.got
+
+
+@pytest.mark.parametrize("given", [{"session": SessionStore()}, {"session_key": ""}], ids=["never saved", "empty"])
+def test_a_session_without_a_key_is_nobodys(given, standin):
+    with pytest.raises(ValueError, match="belongs to nobody"):
+        hookbox.disconnect(**given)
     assert not standin.got
 
 

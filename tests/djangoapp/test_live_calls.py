@@ -110,6 +110,26 @@ def test_users_are_subscribed_told_and_sent_away(server):
     assert refused(lambda: hookbox.user_info(user)).result["code"] == "not_found"
 
 
+def test_a_logout_ends_the_tabs_of_that_session_and_no_others(server):
+    user = User.objects.create_user("ann")
+    desk, phone = Client(), Client()
+    tabs = {}
+    for browser in (desk, desk, phone):
+        browser.force_login(user)
+    for browser, count in ((desk, 3), (phone, 1)):
+        cookie = {"Cookie": f"sessionid={browser.cookies['sessionid'].value}"}
+        tabs[browser] = [server.client(headers=cookie) for _ in range(count)]
+        assert [tab.connect(None)["name"] for tab in tabs[browser]] == ["ann"] * count
+    assert len(hookbox.user_info(user)["sessions"]) == 2
+    old = f"sessionid={desk.cookies['sessionid'].value}"
+    desk.logout()
+    assert [tab.wait_closed()[0] for tab in tabs[desk]] == [4504] * 3
+    hookbox.message("ann", "ann", 1)
+    assert tabs[phone][0].skip_to("MESSAGE")["payload"] == 1
+    assert server.client(headers={"Cookie": old}).connect(None)["name"].startswith(" _")
+    assert hookbox.disconnect(session_key=phone.session.session_key) == {"connections": 1}
+
+
 def test_who_is_not_logged_in_is_somebody_all_the_same(server):
     _, name = connected(server)
     assert name.startswith(" _")

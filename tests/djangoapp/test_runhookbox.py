@@ -182,6 +182,15 @@ def test_the_command_line_counts_more_than_settings_and_those_more_than_defaults
     assert "api_security_token" not in chosen
 
 
+def test_the_server_knows_the_session_cookie(settings):
+    assert "session_cookie" not in options.read_options({}), "it looks for Django's usual one by itself"
+    settings.SESSION_COOKIE_NAME = "mine"
+    assert options.read_options({})["session_cookie"] == ("mine",)
+    settings.HOOKBOX_SESSION_COOKIE = ["other", "mine"]
+    assert options.read_options({})["session_cookie"] == ("other", "mine")
+    assert options.read_options({"session_cookie": ["given"]})["session_cookie"] == ("given",)
+
+
 def test_any_option_of_the_server_may_stand_in_the_settings(settings, tmp_path):
     settings.DEBUG = False
     settings.HOOKBOX_STORE = tmp_path / "x.db"

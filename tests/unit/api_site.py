@@ -98,6 +98,11 @@ class Carrier:
     def __init__(self) -> None:
         self.closed_with: Disconnect | None = None
 
+    def drop(self) -> None:
+        """Nothing is queued: everything has arrived."""
+
+    flush = drop
+
     def close(self, why: Disconnect) -> None:
         self.closed_with = why
 

@@ -256,9 +256,16 @@ class Client:
 
     def close(self, why):
         """Ends the connection, as a transport does."""
+        if self.ended is not None:
+            return
         self.ended = why
         self.road.farewell(why)
         self.outbox.closed = True
+
+    def drop(self):
+        """Nothing is queued here: everything has arrived."""
+
+    flush = drop
 
     def leave(self):
         """The client goes without a word."""

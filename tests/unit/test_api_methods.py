@@ -557,6 +557,7 @@ def test_user_info_and_user_options(rig):
         "options": alice.user.options.as_json(),
         "channels": ["c"],
         "connections": [alice.connection.id],
+        "sessions": [],
     }
     assert rig.form("set_user_options", user_name="alice", reflective="false").result == {}
     assert alice.user.options.reflective is False
@@ -589,7 +590,7 @@ def test_A10_a_disconnected_connection_gets_nothing_published_later(rig):
     second.connection.id = "another"
     rig.site.hub.connections = {c.id: c for c in (first.connection, second.connection)}
     assert rig.form("subscribe", channel_name="c", name="alice").result == {}
-    assert rig.form("disconnect", identifier="another").result == {}
+    assert rig.form("disconnect", identifier="another").result == {"connections": 1}
     assert second.connection.transport.closed_with.code == 4504
     assert rig.form("publish", channel_name="c", payload="1").result
     assert (first.payloads, second.payloads) == ([1], [])

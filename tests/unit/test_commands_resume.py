@@ -192,7 +192,7 @@ def test_positions_that_come_with_a_ticket_count_only_if_it_is_good(house):
 
 def test_a_user_that_was_disconnected_by_the_application_cannot_resume(house):
     _, ticket = joined(house, "ann", "lobby")
-    administer.disconnect_user(house.site, house.hub.users["ann"])
+    administer.disconnect_user(house.site, "ann")
     again = back(house, ticket)
     assert not resumed(again)
 
@@ -201,7 +201,7 @@ def test_nor_one_that_was_away_when_it_was_disconnected(house):
     ann, ticket = joined(house, "ann", "lobby")
     house.connected("ann")
     ann.leave()
-    administer.disconnect_user(house.site, house.hub.users["ann"])
+    administer.disconnect_user(house.site, "ann")
     house.connected("ann")
     again = back(house, ticket)
     assert not resumed(again)

@@ -6,6 +6,7 @@ from hookbox.clock import ManualClock
 from hookbox.commands.stream import Guest, Nowhere
 from hookbox.core.connection import Connection
 from hookbox.errors import LimitReached, NotPermitted
+from hookbox.protocol.disconnects import BY_API
 from hookbox.transports.stream import Wanted
 from hookbox.web.tickets import Tickets
 
@@ -83,3 +84,15 @@ def test_there_are_no_more_than_may_be(tickets, clock):
     clock.advance(31)
     tickets.check(clock.monotonic())
     tickets.require_room()
+
+
+def test_A8_a_ticket_ends_with_the_session_of_its_guest(tickets, unused):
+    somebody = guest()
+    key = tickets.issue(WANTED, PAGE, somebody)
+    somebody.speaker.transport.drop()
+    for _ in range(2):
+        somebody.speaker.transport.close(BY_API)
+    assert unused == [somebody]
+    with pytest.raises(NotPermitted):
+        tickets.take(key, PAGE)
+    assert len(tickets) == 0

@@ -13,6 +13,7 @@ from hookbox.contrib.django import conf, http
 from hookbox.contrib.django.committed import after_commit
 from hookbox.contrib.django.errors import HookboxError
 from hookbox.core.names import channel_name_fault, user_name_fault
+from hookbox.core.sessions import digest_of
 from hookbox.delivery.batch import BATCH
 
 FORM = "application/x-www-form-urlencoded"
@@ -88,6 +89,23 @@ def user_name(user: object) -> str:
     if fault := user_name_fault(name):
         raise ValueError(fault)
     return name
+
+
+def session_name(session: object, key: str | None = None) -> str:
+    """What Hookbox calls a session: a digest of its key, which stays here.
+
+    Args:
+        session: one of Django's, or its digest already; looked at without a key only.
+
+    Raises:
+        ValueError: it has no key, as it was never saved.
+    """
+    if key is None and isinstance(session, str):
+        return session
+    digest = digest_of(str(key or getattr(session, "session_key", None) or ""))
+    if not digest:
+        raise ValueError("a session without a key belongs to nobody")
+    return digest
 
 
 def _call(method: str, fields: list[tuple[str, bytes]]) -> dict[str, Any]:

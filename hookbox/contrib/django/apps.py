@@ -16,10 +16,11 @@ class HookboxConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and import the module `hooks` of each app, which registers its hooks."""
-        from hookbox.contrib.django import checks, hook_checks
+        from hookbox.contrib.django import checks, hook_checks, logout
         from hookbox.contrib.django.event.model import resolve_models
 
         checks.register()
         hook_checks.register()
+        logout.register()
         autodiscover_modules("hooks")
         resolve_models()

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 
 from hookbox.contrib.django import api
-from hookbox.contrib.django.api import channel_name, to_json, user_name
+from hookbox.contrib.django.api import channel_name, session_name, to_json, user_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -176,9 +176,31 @@ def server_info(*, using: str | None = None, on_commit: bool | None = None) -> R
     return api.call("get_server_info", {}, using, on_commit)
 
 
-def disconnect(user: object, *, using: str | None = None, on_commit: bool | None = None) -> Result:
-    """Close all connections of a user; whether it may come back is for the `connect` callbacks to say."""
-    return api.call("disconnect_user", {"name": user_name(user)}, using, on_commit)
+def disconnect(
+    user: object | None = None,
+    *,
+    session: object | None = None,
+    session_key: str | None = None,
+    using: str | None = None,
+    on_commit: bool | None = None,
+) -> Result:
+    """Close all connections of a user, or of one login; nothing that is published reaches them any more.
+
+    Whether they may come back is for the `connect` callbacks to say.
+
+    Args:
+        user: as such or by name; it has to be connected.
+        session: of a login: `request.session`, or the text by which Hookbox calls it.
+        session_key: the same, by its key.
+
+    Raises:
+        ValueError: not just one of the three is given, or a session that was never saved.
+    """
+    if [user, session, session_key].count(None) != 2:
+        raise ValueError("disconnect takes a user, a session or a session_key: one of them")
+    if user is not None:
+        return api.call("disconnect_user", {"name": user_name(user)}, using, on_commit)
+    return api.call("disconnect", {"session": session_name(session, session_key)}, using, on_commit)
 
 
 def dispatch(

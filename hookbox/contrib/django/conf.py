@@ -38,6 +38,7 @@ timeout = Setting("HOOKBOX_TIMEOUT", 5)
 backend = Setting("HOOKBOX_HOOK_BACKEND", "hookbox")
 outbox = Setting("HOOKBOX_OUTBOX", True)
 on_commit = Setting("HOOKBOX_ON_COMMIT", True)
+disconnect_on_logout = Setting("HOOKBOX_DISCONNECT_ON_LOGOUT", True)
 listener_signing = Setting("HOOKBOX_LISTENER_SIGNING", True)
 errback_secret = Setting("HOOKBOX_ERRBACK_SECRET", None)
 egress_allow = Setting("HOOKBOX_EGRESS_ALLOW", ())
@@ -54,6 +55,11 @@ def api_token() -> str | None:
         newer = newer[0] if newer else None
     token = newer or getattr(django, "HOOKBOX_REST_SECRET", None)
     return str(token) if token else None
+
+
+def session_cookie() -> Any:
+    """Which cookie stands for a login: the setting of the server, else Django's own."""
+    return getattr(django, "HOOKBOX_SESSION_COOKIE", None) or django.SESSION_COOKIE_NAME
 
 
 def egress() -> str:

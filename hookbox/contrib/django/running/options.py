@@ -20,6 +20,7 @@ WHILE_DEBUGGING: Final = {"egress": "internal", "dispatch_auth": "loopback", "hu
 KNOWN_OF_OLD: Final = {"webhook_secret": "-s", "api_security_token": "-r", "admin_password": "-a"}
 """Flags that every Hookbox has had, whatever the long ones are called."""
 _ALWAYS: Final = {"interface", "port", "cbhost", "cbport", "cbpath"}
+_USUAL_SESSION_COOKIE: Final = "sessionid"
 _NOT_THE_SERVERS: Final = {
     "HOOKBOX_CBPATH", "HOOKBOX_DEBUG_VIEW", "HOOKBOX_EXECUTABLE", "HOOKBOX_REST_SECRET", "HOOKBOX_URL",
     *(item.name for item in vars(conf).values() if isinstance(item, conf.Setting)),
@@ -65,6 +66,8 @@ def _setting(name: str) -> Any:
         return conf.api_token()
     if name in _ALWAYS:
         return getattr(conf, name)()
+    if name == "session_cookie" and (cookie := conf.session_cookie()) != _USUAL_SESSION_COOKIE:
+        return cookie
     return getattr(django, variable_of(name), None)
 
 

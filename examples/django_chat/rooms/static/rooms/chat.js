@@ -5,7 +5,7 @@
 const { me, channel, longest } = document.body.dataset;
 const $ = (id) => document.getElementById(id);
 const log = $("log"), field = $("text");
-const ENDED_BY_DJANGO = 4504; // disconnect(user)
+const ENDED_BY_DJANGO = 4504; // a logout in another tab, or disconnect(user)
 const LOG_IN = "Please log in.";
 
 // `connection` is what the tag hookbox_connect makes, as soon as the page is read
@@ -14,7 +14,7 @@ document.addEventListener("DOMContentLoaded", () => {
   connection.on("state", (state, { code }) => {
     show(state);
     if (state === "refused") $("ended").showModal();
-    // Somebody of our name has logged out, perhaps on another device: ask again, with the cookies of now
+    // Another tab has logged out, and in again perhaps: ask again, with the cookies of now
     if (state === "closed" && code === ENDED_BY_DJANGO) connection.reconnect();
   });
   connection.on("reconnected", ({ name }) => name === me || location.reload()); // somebody else has logged in
