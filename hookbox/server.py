@@ -16,9 +16,9 @@ from gevent import get_hub
 from gevent.event import Event
 
 from hookbox.clock import SystemClock
+from hookbox.commands.cookies import take_request_cookies
 from hookbox.commands.recheck import Recheck
 from hookbox.commands.road import ClientRoad
-from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Site, watcher_failed
 from hookbox.core.connection import Connection
 from hookbox.core.cookies import from_wsgi
@@ -366,12 +366,8 @@ class Server:
         connection.transport = session
         session.connection = connection
         session.road = ClientRoad(self.site, connection)
-        session.on_cookies = lambda fresh: self._take_request_cookies(connection, fresh)
+        session.on_cookies = lambda fresh: take_request_cookies(self.site, connection, fresh)
         self.checked[session] = None
-
-    def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
-        connection.request_cookies = from_wsgi(cookies)
-        refresh_cookies(self.site, connection)
 
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""

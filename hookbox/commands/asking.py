@@ -7,21 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from hookbox.commands.sessions import connection_cookies_changed
+from hookbox.commands.cookies import take_cookies, take_guest_cookies
 from hookbox.commands.site import Cause, Site
-from hookbox.core.connection import Connection
-from hookbox.core.cookies import read_set_cookie
 from hookbox.core.user import User
 from hookbox.core.values import JSON, JSONObject
-from hookbox.errors import (
-    CommandRefused,
-    ConnectionGone,
-    HookboxError,
-    NotPermitted,
-    ProtocolError,
-    UnusableAnswer,
-)
-from hookbox.protocol.rtjp import frame
+from hookbox.errors import CommandRefused, ConnectionGone, HookboxError, NotPermitted, UnusableAnswer
 from hookbox.webhooks.gate import Allow, Question, Refuse
 
 logger = logging.getLogger(__name__)
@@ -45,13 +35,16 @@ def ask(site: Site, cause: Cause, action: str, fields: Mapping[str, str], *, key
     return consult(site, cause, lambda: cause.gate.ask(question_for(cause, action, fields, key)))
 
 
-def consult(site: Site, cause: Cause, put: Callable[[], Allow | Refuse]) -> JSONObject:
+def consult(
+    site: Site, cause: Cause, put: Callable[[], Allow | Refuse], features: frozenset[str] | None = None
+) -> JSONObject:
     """Put a question, and do what its answer asks for besides: the one road of all that a browser caused.
 
     A 401 ends the session that the question's cookies belong to.
 
     Args:
         put: asks; blocks.
+        features: what the client knows, if it has not been granted anything yet.
 
     Returns:
         the options of a yes.
@@ -70,7 +63,7 @@ def consult(site: Site, cause: Cause, put: Callable[[], Allow | Refuse]) -> JSON
 
             revoke(site, cause, session)
         raise
-    return heed(site, cause, verdict)
+    return heed(site, cause, verdict, features)
 
 
 def question_for(cause: Cause, action: str, fields: Mapping[str, str], key: str = "") -> Question:
@@ -93,37 +86,27 @@ def question_for(cause: Cause, action: str, fields: Mapping[str, str], key: str 
     )
 
 
-def heed(site: Site, cause: Cause, verdict: Allow | Refuse) -> JSONObject:
+def heed(
+    site: Site, cause: Cause, verdict: Allow | Refuse, features: frozenset[str] | None = None
+) -> JSONObject:
     """Take what an answer brings; returns the options of a yes.
+
+    Args:
+        features: what the client knows, if it has not been granted anything yet.
 
     Raises:
         NotPermitted: the application said no.
     """
-    if cause.connection is not None:
-        take_cookies(site, cause.connection, verdict.set_cookies)
+    if not verdict.set_cookies:
+        pass
+    elif cause.connection is not None:
+        take_cookies(site, cause.connection, verdict.set_cookies, features)
+    elif cause.speaker is not None and cause.for_browser is not None:
+        cause.for_browser += take_guest_cookies(site, cause.speaker, verdict.set_cookies)
     if isinstance(verdict, Refuse):
         site.counters.refused += 1
         raise NotPermitted(verdict.reason)
     return verdict.options
-
-
-def take_cookies(site: Site, connection: Connection, set_cookies: tuple[str, ...]) -> None:
-    """Hand a webhook's cookies to the browser whose connection caused it.
-
-    One that script may read goes out as a SET_COOKIE frame; an HttpOnly one never does. Both are used in
-    the connection's later webhooks.
-    """
-    changes: dict[str, str | None] = {}
-    for raw in set_cookies:
-        try:
-            cookie = read_set_cookie(raw, site.clock.now())
-        except (ValueError, ProtocolError):
-            logger.warning("the application sent a malformed Set-Cookie, it is ignored")
-            continue
-        changes[cookie.name] = None if cookie.expired else cookie.value
-        if not cookie.http_only:
-            connection.outbox.put(frame("SET_COOKIE", {"cookie": raw}))
-    connection_cookies_changed(site, connection, changes)
 
 
 def channel_fields(name: str, **more: str) -> dict[str, str]:

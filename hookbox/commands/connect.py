@@ -11,6 +11,8 @@ from hookbox import __version__
 from hookbox.commands import subscribe
 from hookbox.commands.asking import channel_fields, consult, follow, question_for
 from hookbox.commands.channels import emptied, tell_online
+from hookbox.commands.cookies import FEATURE as COOKIES
+from hookbox.commands.cookies import announce_again
 from hookbox.commands.resume import Ticket, keep_place, key_for, take_place
 from hookbox.commands.sessions import refresh_cookies
 from hookbox.commands.site import Cause, Site
@@ -31,7 +33,7 @@ from hookbox.webhooks.gate import Allow, Refuse
 
 logger = logging.getLogger(__name__)
 
-FEATURES = frozenset({"ack", "recover", "ping", "close", "resume"})
+FEATURES = frozenset({"ack", "recover", "ping", "close", "resume", COOKIES})
 _SHARED_SETS = {NO_FEATURES: NO_FEATURES}  # at most one of each combination, not one per connection
 HOLD_SECONDS = 1.0
 """How long a returning client may take to say where it left off."""
@@ -88,7 +90,8 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
         site.counters.recoveries["not_resumed"] += 1
         greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
-    answer = consult(site, cause, lambda: introduce(site, cause, connection, payload))
+    known = greeting.features or NO_FEATURES
+    answer = consult(site, cause, lambda: introduce(site, cause, connection, payload), known)
     cause.require_open()
     name = read_name(site, answer.get("name"))
     present = site.hub.users.get(name)
@@ -142,6 +145,7 @@ def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place
     if place.own_channels is not None:
         connection.own_channels = set(mine)
     _show_channels(site, connection, user, greeting.since, mine)
+    announce_again(site, connection)
     return None
 
 

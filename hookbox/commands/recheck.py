@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from hookbox.commands.asking import UNAUTHORIZED, question_for, take_cookies
+from hookbox.commands.asking import UNAUTHORIZED, question_for
 from hookbox.commands.connect import read_name
+from hookbox.commands.cookies import take_cookies
 from hookbox.commands.end_session import end_session
 from hookbox.commands.site import Cause, Errands, Site
 from hookbox.core.connection import Connection

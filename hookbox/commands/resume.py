@@ -57,7 +57,7 @@ def take_place(site: Site, connection: Connection, ticket: Ticket) -> Place | No
     if place is None or site.hub.users.get(place.user.name) is not place.user:
         return None
     connection.id = ticket.connection
-    connection.kept_cookies = dict(place.kept_cookies) if place.kept_cookies else None
+    connection.keep_cookies(place.kept_cookies or {}, site.settings.cookie_identifier or None)
     refresh_cookies(site, connection)
     return place
 

@@ -15,6 +15,7 @@ from hookbox.commands.tellings import AtOnce, Tellings
 from hookbox.core.channel import Channel
 from hookbox.core.connection import Connection
 from hookbox.core.hub import Hub
+from hookbox.core.pickups import Pickups
 from hookbox.core.places import Places
 from hookbox.core.values import ChannelName, UserName
 from hookbox.core.watchers import Journal
@@ -125,6 +126,8 @@ class Site:
     """Questions about who a browser is: by its cookies, connect payload, address, and how many sessions had
     ended when it was put."""
     places: Places = field(default_factory=Places)
+    pickups: Pickups = field(default_factory=Pickups)
+    """Cookies that wait for browsers to fetch them."""
     counters: Counters = field(default_factory=Counters)
     exits: Exits | MemoryOnly = field(default_factory=MemoryOnly)
     """Who is owed what is published, and what has to be on disk for it."""
@@ -179,6 +182,7 @@ class Cause:
         connection: whose browser it is, None where the application or the server acts.
         speaker: whose cookies the webhooks carry; the connection unless there is none.
         channels: channels already dealt with in this chain, so that answers can never loop.
+        for_browser: Set-Cookie values, where the answer to the browser's own request can carry them.
         following: whether an answer's `auto_subscribe` or `auto_unsubscribe` is being followed.
     """
 
@@ -186,6 +190,7 @@ class Cause:
     connection: Connection | None = None
     speaker: Connection | None = None
     channels: set[tuple[str, str]] = field(default_factory=set)
+    for_browser: list[str] | None = field(default=None, repr=False)
     following: bool = False
 
     def require_open(self) -> None:

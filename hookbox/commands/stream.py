@@ -45,13 +45,21 @@ class Guest:
     made: list[Channel] = field(default_factory=list)
 
 
-def let_in(site: Site, cookies: str, client_ip: str, topics: Sequence[ChannelName]) -> Guest:
+def let_in(
+    site: Site,
+    cookies: str,
+    client_ip: str,
+    topics: Sequence[ChannelName],
+    for_browser: list[str] | None = None,
+) -> Guest:
     """Ask the application who a browser is, and whether it may listen to each of some topics.
 
     Blocks. The guest has to `leave` in the end.
 
     Args:
         cookies: Cookie header of the request.
+        for_browser: what the answer has to carry as Set-Cookie headers is added here, whatever becomes of it;
+            None if it cannot.
 
     Raises:
         NotPermitted: the application said no.
@@ -64,7 +72,7 @@ def let_in(site: Site, cookies: str, client_ip: str, topics: Sequence[ChannelNam
     guest = Guest(speaker)
     try:
         refresh_cookies(site, speaker)
-        cause = Cause(site.app, speaker=speaker)
+        cause = Cause(site.app, speaker=speaker, for_browser=for_browser)
         answer = consult(site, cause, lambda: introduce(site, cause, speaker, NO_PAYLOAD))
         _look_again(speaker)
         name = read_name(site, answer.get("name"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookbox.core.cookies import merge
+from hookbox.core.cookies import merge, read_cookies
+from hookbox.core.kept import Replaced
 from hookbox.core.values import JSON, ChannelName, ConnectionId
 from hookbox.errors import ConnectionGone
 
@@ -60,6 +61,7 @@ class Connection:
         "opened_at",
         "outbox",
         "own_channels",
+        "replaced_cookies",
         "request_cookies",
         "revoked",
         "script_cookies",
@@ -90,6 +92,8 @@ class Connection:
         """What the application was told in CONNECT, as JSON text; empty if that is not known any more."""
         self.script_cookies = ""
         self.kept_cookies: dict[str, str | None] | None = None
+        self.replaced_cookies: dict[str, Replaced] | None = None
+        """What the kept ones have replaced, by the same names."""
         self.held: dict[ChannelName, Held] | None = None
         self.own_channels: set[ChannelName] | None = None
         """Channels it subscribed to itself; used with `per_connection_subscriptions` only."""
@@ -108,8 +112,35 @@ class Connection:
 
     def keep_cookies(self, changes: Mapping[str, str | None], only: str | None) -> None:
         """Use cookies set by a webhook's answer in later webhooks; None takes one away."""
-        self.kept_cookies = {**(self.kept_cookies or {}), **changes}
+        kept = dict(self.kept_cookies or {})
+        replaced = dict(self.replaced_cookies or {})
+        shown = read_cookies(self.request_cookies)
+        for name, value in changes.items():
+            before = kept[name] if name in kept else shown.get(name)
+            kept[name] = value
+            if before != value:
+                replaced.setdefault(name, Replaced()).add(before)
+        if kept:
+            self.kept_cookies, self.replaced_cookies = kept, replaced
         self.refresh_cookies(only)
+
+    def request_has(self, cookies: str, now: float) -> None:
+        """A later request of the browser's has come, with other cookies: what it got meanwhile goes before
+        what is kept. `refresh_cookies` is to follow.
+
+        Args:
+            cookies: value of its Cookie header.
+            now: monotonic seconds.
+        """
+        self.request_cookies = cookies
+        if self.kept_cookies:
+            shown = read_cookies(cookies)
+            replaced = self.replaced_cookies or {}
+            self.kept_cookies = {
+                name: value
+                for name, value in self.kept_cookies.items()
+                if not replaced.setdefault(name, Replaced()).by_browser(shown.get(name), value, now)
+            }
 
     def refresh_cookies(self, only: str | None) -> None:
         """Work out `cookies` anew from the request's, the script's and the kept ones."""

@@ -29,6 +29,8 @@ class SetCookie:
         http_only: script must not see it.
         expired: it takes the cookie of that name away.
         raw: the whole header value.
+        domain: for which hosts, in lower case; empty for the one that it comes from.
+        path: for which paths; empty if it does not say.
     """
 
     name: str
@@ -36,6 +38,22 @@ class SetCookie:
     http_only: bool
     expired: bool
     raw: str = field(repr=False)
+    domain: str = ""
+    path: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a browser tells cookies apart by: name, domain and path."""
+        return self.name, self.domain, self.path or "/"
+
+    @property
+    def for_browser(self) -> str:
+        """The header value for an answer of Hookbox's own.
+
+        Without a path the browser would take that of the URL, which is ours and not the application's; of
+        several the last counts.
+        """
+        return self.raw if self.path else f"{self.raw}; Path=/"
 
 
 def fits_header(text: str) -> bool:
@@ -102,7 +120,16 @@ def read_set_cookie(value: str, now: float = LONG_AGO) -> SetCookie:
     for attribute in rest:
         key, _, setting = attribute.partition("=")
         attributes[key.strip().lower()] = setting.strip()
-    return SetCookie(name, content.strip(), "httponly" in attributes, _expired(attributes, now), value)
+    path = attributes.get("path", "")
+    return SetCookie(
+        name,
+        content.strip(),
+        http_only="httponly" in attributes,
+        expired=_expired(attributes, now),
+        raw=value,
+        domain=attributes.get("domain", "").removeprefix(".").lower(),
+        path=path if path.startswith("/") else "",
+    )
 
 
 def from_wsgi(header: str) -> str:
@@ -114,6 +141,14 @@ def from_wsgi(header: str) -> str:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return header
+
+
+def to_wsgi(value: str) -> str:
+    """A header's value as WSGI wants it: the bytes of UTF-8, each as a character.
+
+    Source: PEP 3333, "Unicode Issues".
+    """
+    return value.encode("utf-8").decode("latin-1")
 
 
 def _parts(text: str) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from hookbox.errors import BadRequest
 from hookbox.log_context import REQUEST
 from hookbox.transports.socket_outbox import RESET, WOULD_BLOCK, has_unsent
 from hookbox.web.origin import OriginRule, plain_address
+from hookbox.web.paths import COOKIES, loggable
 from hookbox.web.reader import BREATH, ConnectionEnded, Reader
 from hookbox.web.request_head import RequestHead
 from hookbox.web.upgrade import Upgrade, check_upgrade
@@ -44,7 +45,7 @@ Headers = list[tuple[str, str]]
 
 
 class Visit(NamedTuple):
-    """One line of the access log; `duration` in seconds, `path` without its query."""
+    """One line of the access log; `duration` in seconds, `path` without its query and its secrets."""
 
     client_ip: str
     method: str
@@ -250,7 +251,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         except ConnectionEnded:
             raise
         except Exception:
-            logger.exception("answering %s %s failed", head.method, head.raw_path)
+            logger.exception("answering %s %s failed", head.method, loggable(head.raw_path, head.path))
             if self._begun:
                 self._log(int(self._started[0][:3]), 0)
             else:
@@ -418,7 +419,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         self.server.statuses[status] += 1
         record = self.server.on_visit
         if record is not None:
-            method, path = (self._head.method, self._head.raw_path) if self._head else ("-", "-")
+            head = self._head
+            method, path = (head.method, loggable(head.raw_path, head.path)) if head else ("-", "-")
             duration = time.monotonic() - self._began
             record(Visit(self.client_ip, method, path, status, sent, duration))
 
@@ -430,4 +432,4 @@ def peer_address(address: Any) -> str:
 
 def uses_cookies(path: str) -> bool:
     """Whether a path acts for the user of a browser, so that the page's origin has to be allowed."""
-    return path.startswith(("/ws", "/csp", "/stream"))
+    return path.startswith(("/ws", "/csp", "/stream", COOKIES))

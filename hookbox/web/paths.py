@@ -47,6 +47,16 @@ def serves_cookies(path: str) -> bool:
     return path.startswith(COOKIES)
 
 
+def loggable(raw_path: str, path: str) -> str:
+    """A path as it may be logged: the key to a cookie is as good as the cookie.
+
+    Args:
+        raw_path: as the client wrote it.
+        path: the same, percent-decoded.
+    """
+    return f"{COOKIES}..." if COOKIES in path else raw_path
+
+
 def serves_admin(path: str) -> bool:
     """Whether a path belongs to the console."""
     return path == ADMIN or path.startswith(ADMIN + "/")

@@ -10,7 +10,7 @@ from typing import Final
 
 from hookbox.commands.site import Site
 from hookbox.commands.stream import Guest, leave, let_in
-from hookbox.core.cookies import from_wsgi
+from hookbox.core.cookies import from_wsgi, to_wsgi
 from hookbox.errors import (
     BadRequest,
     DeliveryStoreError,
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 METHODS: Final = {STREAM: ("GET", "HEAD", "POST", "OPTIONS"), TICKET: ("POST", "OPTIONS")}
 RETRY_SECONDS: Final = 5
+SET_COOKIES: Final = "hookbox.set_cookies"
+"""In the WSGI environ: what the application's answers about this request have set."""
 TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -180,7 +182,9 @@ class StreamDoor:
         if is_application:
             return Admitted(wanted)
         cookies = from_wsgi(environ.get("HTTP_COOKIE", ""))
-        return Admitted(wanted, let_in(self._site, cookies, environ["hookbox.client_ip"], wanted.topics))
+        set_cookies = environ[SET_COOKIES] = []
+        address = environ["hookbox.client_ip"]
+        return Admitted(wanted, let_in(self._site, cookies, address, wanted.topics, set_cookies))
 
     def _shows_token(self, environ: Environ, fields: Fields) -> bool:
         """Whether it is the application that asks; a browser's other credentials are not meant for us.
@@ -217,8 +221,10 @@ def _send(answer: Answer, start_response: Callable[..., object]) -> list[bytes]:
     return [answer.body]
 
 
-def _cors(environ: Environ, vary: str) -> Headers:
+def _for_browser(environ: Environ, vary: str) -> Headers:
+    """CORS, and the cookies that the application set when it was asked about this request."""
     headers = [("Vary", vary)]
+    headers += [("Set-Cookie", to_wsgi(cookie)) for cookie in environ.get(SET_COOKIES, ())]
     if origin := environ.get("hookbox.origin"):
         headers += [
             ("Access-Control-Allow-Origin", origin),
@@ -235,7 +241,7 @@ def _stream_headers(environ: Environ, form: Form) -> Headers:
         ("X-Accel-Buffering", "no"),
         ("X-Content-Type-Options", "nosniff"),
         ("Connection", "close"),
-        *_cors(environ, "Accept, Origin"),
+        *_for_browser(environ, "Accept, Origin"),
     ]
 
 
@@ -244,7 +250,7 @@ def _preflight(environ: Environ) -> Answer:
         ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
         ("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"),
         ("Access-Control-Max-Age", "600"),
-        *_cors(environ, "Origin"),
+        *_for_browser(environ, "Origin"),
     ]
     return Answer(STATUS_LINES[204], headers, b"")
 
@@ -255,7 +261,7 @@ def _whole(environ: Environ, status: int, body: bytes, *more: tuple[str, str]) -
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
-        *_cors(environ, "Accept, Origin"),
+        *_for_browser(environ, "Accept, Origin"),
     ]
     return Answer(STATUS_LINES[status], headers, body)
 
