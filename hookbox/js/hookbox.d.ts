@@ -208,6 +208,8 @@ export interface ConnectionEvents {
   unsubscribed: (subscription: Subscription, change: PresenceChange) => void;
   recovered: (channelName: string, subscription: Subscription, recovery: Recovery) => void;
   messaged: (message: Message) => void;
+  /** The browser has, or could not get, cookies of the application that script must not see. */
+  cookies: (outcome: { ok: boolean }) => void;
 }
 
 /** A promise of a subscription that can be canceled before it is there. */
@@ -248,4 +250,5 @@ export interface Connection {
   onUnsubscribed?: ConnectionEvents['unsubscribed'];
   onRecovered?: ConnectionEvents['recovered'];
   onMessaged?: ConnectionEvents['messaged'];
+  onCookies?: ConnectionEvents['cookies'];
 }

@@ -20,6 +20,7 @@ var hookbox = (function () {
   const LAST_WORDS = 1; // seconds for the goodbye of a server whose successor answers already
   const GLUE = 60000; // characters of frames put into one comet packet; servers take 256 KiB, escaped
   const IN_FRONT = 10; // seconds of silence before a PING while somebody looks at the page, at most
+  const COOKIES_WITHIN = 5; // seconds to fetch cookies that the server announced; frames behind it wait
   const STABLE = 10000; // milliseconds connected after which the back-off starts over
 
   const DEFAULTS = {
@@ -45,6 +46,7 @@ var hookbox = (function () {
   // ---- helpers
 
   const noop = () => {};
+  const pause = (env, ms) => new Promise(done => env.setTimeout(done, ms));
 
   // A promise that may be ignored: a rejection nobody waits for is in onError, not in the console.
   function quiet(promise) {
@@ -217,7 +219,7 @@ var hookbox = (function () {
 
     const session = () => ({ s: key, a: received });
     const unwrap = text => JSON.parse(text.trim().replace(/^\(|\)$/g, ''));
-    const pause = tries => new Promise(done => env.setTimeout(done, 250 * 2 ** tries));
+    const pauseAfter = tries => pause(env, 250 * 2 ** tries);
 
     function leave() {
       if (key && !unknown) request('close', session()).catch(noop);
@@ -257,7 +259,7 @@ var hookbox = (function () {
           if (closing) over = true;
           end();
         } else {
-          await pause(tries);
+          await pauseAfter(tries);
         }
       }
       sending = false;
@@ -323,7 +325,7 @@ var hookbox = (function () {
           } else if (++tries > 4) {
             end();
           } else {
-            await pause(tries - 1);
+            await pauseAfter(tries - 1);
           }
         } finally {
           heard();
@@ -479,6 +481,7 @@ var hookbox = (function () {
       this._queue = []; // entries that wait for a connection
       this._pending = new Map(); // entries that wait for their answer, by frame id
       this._patience = 0; // refused WebSockets before comet is tried
+      this._fetching = Promise.resolve(); // the last cookies
       this._ticket = undefined; // to our place at the server, should the connection be cut
       this._wake = event => this._woken(event);
       this._start();
@@ -650,7 +653,10 @@ var hookbox = (function () {
             this._introduce();
           }),
           data: mine(text => this._received(text)),
-          down: mine(info => this._lost(info)),
+          down: mine(info => {
+            if (link.reading) link.down = info;
+            else this._lost(info);
+          }),
         })
       );
     }
@@ -667,7 +673,7 @@ var hookbox = (function () {
       const args = {
         cookie_string: cookies || '',
         payload: JSON.stringify(typeof this._payload === 'function' ? this._payload() : this._payload),
-        features: ['ack', 'recover', 'ping', 'close', 'resume'],
+        features: ['ack', 'recover', 'ping', 'close', 'resume'].concat(root.location ? 'cookies' : []),
         resume: this._ticket,
         // With a ticket, or nothing to recover, the server need not wait for positions.
         since: this._ticket || !this.subscriptions.size ? since : undefined,
@@ -852,13 +858,14 @@ var hookbox = (function () {
         link.inbox = link.inbox.slice(end + 2);
         try {
           const [, name, args] = JSON.parse(line);
-          this._frame(name, args);
+          await this._frame(name, args);
         } catch (garbage) {
           if (this._link === link) this._lost({ reason: String(garbage) });
         }
         for (let ticks = 0; ticks < 9 && link.inbox; ticks++) await null;
       }
       link.reading = false;
+      if (link.down && this._link === link) this._lost(link.down);
     }
 
     _frame(name, args) {
@@ -882,6 +889,8 @@ var hookbox = (function () {
         case 'SET_COOKIE':
           if (root.document) root.document.cookie = args.cookie;
           return undefined;
+        case 'COOKIE':
+          return this._fetchCookies(args);
         case 'ACK':
         case 'PONG':
           return this._answered(args);
@@ -890,6 +899,31 @@ var hookbox = (function () {
         case 'CLOSE':
           return this._lost(Object.assign({ clean: true }, args));
       }
+    }
+
+    // Cookies that script must not see come with a request of their own. Who waits for the frames behind this one, such
+    // as the ACK of a publish, finds them in the browser. One after the other, so that the newest come last.
+    _fetchCookies({ path, resume }) {
+      const env = this._env;
+      const ticket = this._ticket;
+      const late = pause(env, COOKIES_WITHIN * 1000);
+      const fetchAll = async () => {
+        let answer;
+        for (let tries = 0; !answer && tries < 3; tries++) {
+          if (tries) await pause(env, 250 * tries);
+          const asked = env.fetch(new URL(path, this.url).href, {
+            method: 'POST',
+            credentials: 'include',
+            keepalive: true,
+          });
+          answer = await Promise.race([asked, late.then(() => ({}))]).catch(noop);
+        }
+        const ok = !!answer && answer.status === 204;
+        if (ok && ticket && resume) ticket.key = resume;
+        this._tell('cookies', { ok });
+      };
+      this._fetching = this._fetching.then(fetchAll);
+      return Promise.race([this._fetching, late]);
     }
 
     _subscribed(known, args) {
