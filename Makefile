@@ -11,7 +11,7 @@ DJANGO_OLDEST := 4.2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-django test soak check bench capacity storm autobahn fuzz crash client manual wheel browser clean
+.PHONY: help run run-django test soak check bench capacity storm autobahn fuzz crash client manual man wheel browser clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -58,6 +58,10 @@ client: ## make the minified browser client from its source
 manual: $(VENV)/installed ## write the tables of docs/configuration.md anew
 	$(BIN)/python -c 'from pathlib import Path; from hookbox.manual import with_tables; \
 	  page = Path("docs/configuration.md"); page.write_text(with_tables(page.read_text()))'
+
+man: $(VENV)/installed ## write packaging/hookbox.1 anew, the page that man shows
+	$(BIN)/python -c 'from pathlib import Path; from hookbox.manpage import man_page; \
+	  Path("packaging/hookbox.1").write_text(man_page())'
 
 wheel: $(VENV)/installed ## build the package into dist/
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -144,7 +144,7 @@ def _run(
             reload=reload,
             lines_dropped=lambda: logs.dropped,
             inherited=sockets,
-            notify=Notifier(os.environ.pop("NOTIFY_SOCKET", "")),
+            notify=Notifier.from_environment(os.environ, os.getpid()),
         )
         gc.freeze()  # no collection has to look at the code and the routes again
         gc.set_threshold(*GC_THRESHOLDS)

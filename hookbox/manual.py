@@ -23,22 +23,32 @@ your application by HTTP about everything that needs a decision.
                                 take over from the server that runs, without anyone noticing
   hookbox --config hookbox.toml --check-config
                                 show the effective settings and where each comes from
-
-commands:
-  serve                         run the server (the default)
-  dev                           allow everything, serve a demo page
-  publish CHANNEL [PAYLOAD]     publish on a channel of a running server
-  dispatch URL...               have a running server deliver something
-  deliveries list|show|retry|replay|job
-                                look at what it owes and what became of it, and have it again
-                                (these come first and have a --help of their own)
-
+"""
+COMMANDS: Final = (
+    ("serve", "run the server (the default)"),
+    ("dev", "allow everything, serve a demo page"),
+    ("publish CHANNEL [PAYLOAD]", "publish on a channel of a running server"),
+    ("dispatch URL...", "have a running server deliver something"),
+    (
+        "deliveries list|show|retry|replay|job",
+        "look at what it owes and what became of it, and have it again",
+    ),
+)
+"""Each command with its arguments, and what it does."""
+_SOURCES: Final = """\
 Every flag is also an environment variable and a key of the file: --admin-password,
 HOOKBOX_ADMIN_PASSWORD, admin_password. Flag beats environment beats file beats default.
 Switches can be turned off again with --no-NAME. SIGHUP reloads the file.
 """
+_WHERE_TO_BEGIN: Final = """\
+New here? You need none of these flags to try it: run hookbox dev, and open the address that
+it prints. With an application of yours, --cbport is the one that you need; then come
+--webhook-secret and --api-security-token, better as HOOKBOX_... variables, since ps shows flags.
+All others have defaults that are good for production. This text in pages: hookbox --help | less
+"""
 
-_OWN_FLAGS: Final = (
+_SERVING: Final = ("serve", "dev")
+OWN_FLAGS: Final = (
     ("--check-config", "print the effective settings, secrets masked, and exit"),
     ("--version", "print the version and exit"),
     ("-h, --help", "print this and exit"),
@@ -48,11 +58,14 @@ _DEFAULTS: Final = Settings()
 
 def help_text() -> str:
     """What `--help` prints."""
-    parts = [_INTRODUCTION]
+    commands = "".join(_two_columns(*row) for row in COMMANDS)
+    own = _two_columns("", f"(all but {' and '.join(_SERVING)} come first and have a --help of their own)")
+    parts = [_INTRODUCTION, f"commands:\n{commands}{own}", _SOURCES]
     for group in Group:
         rows = [_help_row(name, ABOUT[name]) for name in names_in(group)]
         parts.append(f"{group.value}:\n" + "".join(rows))
-    parts.append("Asking the command itself:\n" + "".join(_two_columns(*row) for row in _OWN_FLAGS))
+    parts.append("Asking the command itself:\n" + "".join(_two_columns(*row) for row in OWN_FLAGS))
+    parts.append(_WHERE_TO_BEGIN)  # at the end, since that is what a terminal shows of a long text
     return "\n".join(parts)
 
 
@@ -62,11 +75,19 @@ def names_in(group: Group) -> Iterator[str]:
 
 
 def _help_row(name: str, about: About) -> str:
-    metavar = "" if KINDS[name] == "bool" else f" {about.metavar or about.unit.upper() or 'N'}"
-    return _two_columns(", ".join(flags_of(name)) + metavar, about.help + _help_default(name, about))
+    placeholder = placeholder_of(name)
+    left = ", ".join(flags_of(name)) + (f" {placeholder}" if placeholder else "")
+    return _two_columns(left, about.help + default_text(name, about))
 
 
-def _help_default(name: str, about: About) -> str:
+def placeholder_of(name: str) -> str:
+    """What stands for a setting's value behind its flag; empty for a switch."""
+    about = ABOUT[name]
+    return "" if KINDS[name] == "bool" else about.metavar or about.unit.upper() or "N"
+
+
+def default_text(name: str, about: About) -> str:
+    """What is said of a setting's default behind its help, and whether it can be repeated."""
     default = getattr(_DEFAULTS, name)
     several = "; can be repeated" if KINDS[name].startswith("tuple") else ""
     if default in ("", (), None, False):

@@ -393,6 +393,7 @@ class Server:
                 for member in members[start : start + size]:
                     _check(member, now)
                 self.broker.sweep(now)
+                self.notify.alive(now)
                 gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
                 self._look_at_queue(self.clock.monotonic() - now)
 

@@ -25,8 +25,10 @@ import store
 from bottle import Bottle, abort, redirect, request, response, static_file, template
 
 HERE = Path(__file__).parent
+INTERFACE = os.environ.get("CHAT_INTERFACE", "127.0.0.1")
 PORT = int(os.environ.get("CHAT_PORT", "8000"))
 HOOKBOX_PORT = int(os.environ.get("HOOKBOX_PORT", "8001"))
+HOOKBOX_API = os.environ.get("CHAT_HOOKBOX_API") or f"127.0.0.1:{HOOKBOX_PORT}"
 SECRET = os.environ.get("HOOKBOX_WEBHOOK_SECRET", "")  # shows us that it is Hookbox who asks
 TOKEN = os.environ.get("HOOKBOX_API_SECURITY_TOKEN", "")  # shows Hookbox that it is us who call
 
@@ -122,7 +124,7 @@ def refuse_forms_of_other_sites():
 
 @app.hook("after_request")
 def set_security_headers():
-    hookbox = hookbox_address()
+    hookbox = "/".join(hookbox_address().split("/")[:3])  # without a path, which would mean that path alone
     response.set_header(
         "Content-Security-Policy",
         f"default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self' {hookbox}; "
@@ -139,7 +141,7 @@ def set_security_headers():
 def call_hookbox(method, **parameters):
     """Call a method, and return what it answers: `[True, {...}]`, or `[False, {...}]` (no such user, say)."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-www-form-urlencoded"}
-    with closing(HTTPConnection("127.0.0.1", HOOKBOX_PORT, timeout=5)) as link:
+    with closing(HTTPConnection(HOOKBOX_API, timeout=5)) as link:
         link.request("POST", f"/web/{method}", urlencode(parameters), headers)
         return json.load(link.getresponse())
 
@@ -261,4 +263,4 @@ class ThreadedServer(ThreadingMixIn, WSGIServer):
 
 if __name__ == "__main__":
     store.prepare()
-    make_server("127.0.0.1", PORT, app, ThreadedServer).serve_forever()
+    make_server(INTERFACE, PORT, app, ThreadedServer).serve_forever()

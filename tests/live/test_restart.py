@@ -15,6 +15,7 @@ from raw import CONNECT, Raw, line
 from restarting import Arrivals, asks_by_http, asks_by_websocket, dial, listener
 from running import Running
 
+from hookbox.notify import Notifier
 from hookbox.testing import DEADLINE, ScriptedApp
 
 
@@ -172,6 +173,44 @@ def test_the_service_manager_hears_of_start_reload_and_end(run, tmp_path, place)
     assert manager.heard() == {"READY": "1"}
     server.terminate()
     assert manager.heard() == {"STOPPING": "1"}
+    manager.socket.close()
+
+
+def test_a_service_manager_that_watches_gets_signs_of_life(run, tmp_path):
+    address = str(tmp_path / "notify")
+    manager = Manager(address)
+    environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
+    server = run("-p", 0, environ=environ)
+    heard = [manager.heard() for _ in range(4)]
+    assert {"READY": "1"} in heard
+    assert heard.count({"WATCHDOG": "1"}) == 3
+    server.terminate()
+    server.ends()
+    manager.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "every"),
+    [
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "7"}, 1.5),
+        ({"WATCHDOG_USEC": "3000000"}, 1.5),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "8"}, 0),
+        ({"WATCHDOG_USEC": "soon"}, 0),
+        ({}, 0),
+    ],
+)
+def test_only_who_is_watched_gives_signs_of_life(environ, every, tmp_path):
+    address = str(tmp_path / "notify")
+    manager = Manager(address)
+    environ = {"NOTIFY_SOCKET": address, "OTHER": "1", **environ}
+    notifier = Notifier.from_environment(environ, pid=7)
+    assert environ == {"OTHER": "1"}
+    for moment in range(4):
+        notifier.alive(moment)
+    notifier.stopping()
+    assert [manager.heard() for _ in range(3 if every else 1)] == [{"WATCHDOG": "1"}] * (2 if every else 0) + [
+        {"STOPPING": "1"}
+    ]
     manager.socket.close()
 
 
