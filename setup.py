@@ -48,6 +48,7 @@ setup(
             "pytest-django>=4.11",
             "celery>=5.4",
             "psycopg[binary]>=3.2",
+            "pyyaml>=6",  # reads packaging/docker/compose.yml
         ],
         "lint": [
             "ruff>=0.17,<0.18",

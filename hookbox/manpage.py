@@ -36,8 +36,9 @@ _HEAD: Final = """\
 .Sh DESCRIPTION
 .Nm
 makes ordinary, synchronous web applications realtime.
-Browsers keep their connections open to it, by WebSocket or long HTTP requests, and it asks the application about
-everything that needs a decision: by plain form POSTs that carry the browser's own cookies, and that are answered by
+Browsers keep their connections open to it, by WebSocket or long HTTP requests, and it asks the application
+about everything that needs a decision: by plain form POSTs that carry the browser's own cookies, and that are
+answered by
 .Ql [true, {...}]
 or
 .Ql [false, {...}] .
@@ -131,21 +132,21 @@ Try it without an application:
 .Pp
 Serve, and ask an application on port 8000; the secrets come from a file of variables:
 .Pp
-.Dl set \\-a; \\&. ./hookbox.env; hookbox \\-\\-cbport 8000
+.Dl set -a; \\&. ./hookbox.env; hookbox --cbport 8000
 .Pp
 Behind a web server that forwards
 .Pa /realtime ,
 with the HTTP API on a port of its own:
 .Pp
-.Dl hookbox \\-\\-path\\-prefix /realtime \\-\\-trusted\\-proxy 127.0.0.1 \\-\\-cbport 8000 \\-\\-web\\-api\\-port 8002
+.Dl hookbox --path-prefix /realtime --trusted-proxy 127.0.0.1 --cbport 8000 --web-api-port 8002
 .Pp
 See what would be in force, secrets masked, and whether it is right:
 .Pp
-.Dl hookbox \\-\\-config /etc/hookbox/hookbox.toml \\-\\-check\\-config
+.Dl hookbox --config /etc/hookbox/hookbox.toml --check-config
 .Pp
 Take over from the server that runs, without anyone noticing:
 .Pp
-.Dl hookbox \\-\\-config /etc/hookbox/hookbox.toml \\-\\-replace
+.Dl hookbox --config /etc/hookbox/hookbox.toml --replace
 .Sh SEE ALSO
 .Xr systemd.service 5 ,
 .Xr systemd.socket 5
@@ -170,7 +171,8 @@ def man_page(date: str = "January 1, 2026") -> str:
     parts = [_HEAD.replace("{date}", date).replace("{version}", __version__), _commands(), _SOURCES]
     parts += [_group(group) for group in Group]
     parts.append(".Ss Asking the command itself\n" + _list(_own_flags()))
-    return "".join(parts) + _TAIL
+    parts.append(re.sub(r"^\.Dl .*", lambda line: line[0].replace("-", r"\-"), _TAIL, flags=re.MULTILINE))
+    return "".join(parts)
 
 
 def _commands() -> str:

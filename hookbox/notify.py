@@ -1,7 +1,8 @@
 """Telling the service manager how far the server is.
 
-Source: sd_notify(3), sd_watchdog_enabled(3). A message is lines of `NAME=value` in one datagram to the Unix socket that the
-environment variable NOTIFY_SOCKET names; `@` at its beginning stands for the abstract namespace, unix(7).
+Source: sd_notify(3), sd_watchdog_enabled(3). A message is lines of `NAME=value` in one datagram to the Unix
+socket that the environment variable NOTIFY_SOCKET names; `@` at its beginning stands for the abstract
+namespace, unix(7).
 """
 
 from __future__ import annotations
