@@ -334,6 +334,7 @@ def disconnect(site: Site, connection: Connection, why: Disconnect, *, at_once: 
         at_once: drop also what was published before and has not left.
     """
     connection.revoked = True
+    site.pickups.forget(connection.id)
     gone(site, connection, 0)
     if at_once:
         connection.transport.drop()

@@ -124,6 +124,12 @@ class Pickups:
             self._forget(parcel)
         return cookies
 
+    def forget(self, owner: ConnectionId) -> None:
+        """Drop what waits for a connection that the application has ended, and its keys. Safe to repeat."""
+        parcel = self._parcels.get(owner)
+        if parcel is not None:
+            self._forget(parcel)
+
     def _new_key(self, parcel: Parcel, now: float, keep: float) -> str:
         key = secrets.token_urlsafe(32)
         parcel.keys[key] = now + LIFE_SECONDS

@@ -3,6 +3,7 @@
 import pytest
 from parts import House
 
+from hookbox.commands import administer
 from hookbox.commands.cookies import take_request_cookies
 from hookbox.core.kept import LATE_SECONDS
 from hookbox.webhooks.gate import Allow
@@ -175,6 +176,16 @@ def test_an_answer_that_comes_after_the_return_goes_to_the_new_connection(house)
     assert again.names() == ["SET_COOKIE", "COOKIE"]
     again.publish("lobby", 2)
     assert carried(house) == "sid=new; theme=dark"
+
+
+def test_what_waits_for_a_connection_goes_with_it_when_the_application_ends_it(house):
+    ann, _ = joined(house)
+    house.gate.allow("publish", SID)
+    ann.publish("lobby", 1)
+    announced = ann.take()[0]
+    administer.disconnect_connection(house.site, ann.connection.id)
+    assert fetch(house, announced) is None
+    assert len(house.site.pickups) == 0
 
 
 # comet: later requests bring the cookies that the browser has then
