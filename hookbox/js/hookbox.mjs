@@ -907,16 +907,13 @@ var hookbox = (function () {
       const env = this._env;
       const ticket = this._ticket;
       const late = pause(env, COOKIES_WITHIN * 1000);
+      const ask = async () =>
+        env.fetch(new URL(path, this.url).href, { method: 'POST', credentials: 'include', keepalive: true });
       const fetchAll = async () => {
         let answer;
         for (let tries = 0; !answer && tries < 3; tries++) {
           if (tries) await pause(env, 250 * tries);
-          const asked = env.fetch(new URL(path, this.url).href, {
-            method: 'POST',
-            credentials: 'include',
-            keepalive: true,
-          });
-          answer = await Promise.race([asked, late.then(() => ({}))]).catch(noop);
+          answer = await Promise.race([ask(), late.then(() => ({}))]).catch(noop);
         }
         const ok = !!answer && answer.status === 204;
         if (ok && ticket && resume) ticket.key = resume;

@@ -5,7 +5,7 @@ const test = require('node:test');
 const { scripted, settled } = require('./support.js');
 
 /** A connection in something like a browser; `asked` has the requests, which the test answers or breaks. */
-function inBrowser(t) {
+function inBrowser(t, refusing) {
   globalThis.location = { href: 'http://page.test/' };
   t.after(() => delete globalThis.location);
   const asked = [];
@@ -24,7 +24,7 @@ function inBrowser(t) {
         },
       });
     });
-  const all = scripted({ fetch });
+  const all = scripted({ fetch: refusing || fetch });
   const outcomes = [];
   all.conn.onCookies = outcome => outcomes.push(outcome.ok);
   return { ...all, asked, outcomes };
@@ -77,6 +77,20 @@ test('a request that fails is tried twice more; one that is refused is not', asy
   await asked[3].answer(410);
   await clock.advance(1000);
   assert.deepEqual([outcomes, asked.length], [[true, false], 4]);
+});
+
+test('a page that may not ask at all goes on without them', async t => {
+  const { conn, clock, sockets, outcomes } = inBrowser(t, () => {
+    throw new TypeError('refused by the policy');
+  });
+  await sockets.last.connected();
+  const published = conn.publish('lobby', 1);
+  await sockets.last.say('COOKIE', { path: 'cookie/k1' });
+  await sockets.last.say('COOKIE', { path: 'http://[' });
+  await sockets.last.ack('PUBLISH', { offset: 1 });
+  await clock.advance(2000);
+  assert.equal((await published).offset, 1);
+  assert.deepEqual([conn.state, outcomes], ['connected', [false, false]]);
 });
 
 test('an answer that never comes holds nothing up for long', async t => {
