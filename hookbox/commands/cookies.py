@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterator
 
 from hookbox.commands.resume import key_for
-from hookbox.commands.sessions import connection_cookies_changed, refresh_cookies
+from hookbox.commands.sessions import connection_cookies_changed, refresh_cookies, session_cookies
 from hookbox.commands.site import Site
 from hookbox.core.connection import Connection
 from hookbox.core.cookies import SetCookie, from_wsgi, read_set_cookie
+from hookbox.core.sessions import session_of
 from hookbox.core.values import JSONObject
 from hookbox.errors import ProtocolError
 from hookbox.protocol.rtjp import frame
@@ -101,7 +102,8 @@ def _keep(site: Site, connection: Connection, cookies: list[SetCookie]) -> None:
     changes = {cookie.name: None if cookie.expired else cookie.value for cookie in cookies}
     connection_cookies_changed(site, connection, changes)
     if not connection.open:
-        site.places.add_cookies(connection.id, changes)
+        session = session_of(connection.cookies, session_cookies(site.settings))
+        site.places.add_cookies(connection.id, changes, session)
 
 
 def _announce(site: Site, connection: Connection, key: str) -> None:

@@ -81,11 +81,18 @@ class Places:
         place = self._kept.pop(connection, None)
         return place if place is not None and now < place.until else None
 
-    def add_cookies(self, connection: ConnectionId, cookies: Mapping[str, str | None]) -> None:
-        """An answer that came after the cut has set cookies: whoever takes the place has to have them."""
+    def add_cookies(
+        self, connection: ConnectionId, cookies: Mapping[str, str | None], session: str
+    ) -> None:
+        """An answer that came after the cut has set cookies: whoever takes the place has to have them.
+
+        Args:
+            session: to which the place belongs with them.
+        """
         place = self._kept.get(connection)
         if place is not None:
-            self._kept[connection] = replace(place, kept_cookies={**(place.kept_cookies or {}), **cookies})
+            kept = {**(place.kept_cookies or {}), **cookies}
+            self._kept[connection] = replace(place, kept_cookies=kept, session=session)
 
     def forget_old(self, now: float) -> None:
         """Give up places whose time is over; they are in the order of their ends."""

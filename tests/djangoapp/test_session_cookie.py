@@ -105,6 +105,25 @@ def test_A5_a_session_key_that_changes_in_a_webhook_is_the_browsers_at_once(page
     assert names == ["ann"] * 4
 
 
+def test_another_tab_of_the_session_stays_logged_in_too(page, callbacks, live_server):
+    names = []
+
+    @callbacks
+    def rotate(op, user, channel, payload, *, request):
+        names.append(user.username)
+        if len(names) == 1:
+            request.session.cycle_key()
+
+    other = page.context.new_page()
+    other.goto(live_server.url)
+    for tab in (page, other):
+        tab.evaluate("begin('')")
+    publish(page)
+    publish(other)
+    assert names == ["ann", "ann"]
+    assert is_logged_in_as(other) == "ann"
+
+
 def test_who_logs_in_or_out_in_a_webhook_has_done_so_in_the_browser(page, callbacks):
     bob = User.objects.get_or_create(username="bob")[0]
     act = {}

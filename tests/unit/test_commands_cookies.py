@@ -5,7 +5,10 @@ from parts import House
 
 from hookbox.commands import administer
 from hookbox.commands.cookies import take_request_cookies
+from hookbox.commands.end_session import end_session
 from hookbox.core.kept import LATE_SECONDS
+from hookbox.core.sessions import digest_of
+from hookbox.protocol.disconnects import REVOKED
 from hookbox.webhooks.gate import Allow
 
 FEATURES = ["ack", "resume", "cookies"]
@@ -160,6 +163,33 @@ def test_an_answer_that_comes_after_the_cut_reaches_who_takes_the_place(house):
     assert fetch(house, again.take()[1]) == (SID, "theme=dark; Path=/")
     again.publish("lobby", 2)
     assert carried(house) == "sid=new; theme=dark"
+
+
+def test_the_place_belongs_to_the_session_that_came_after_the_cut():
+    house = House(session_cookie=("sid",))
+    ann, ticket = joined(house)
+    house.gate.allow("publish", SID)
+    go = house.gate.think("publish")
+    ann.sending("PUBLISH", channel_name="lobby", payload="1")
+    ann.leave()
+    go.set()
+    house.settle()
+    end_session(house.site, digest_of("new"), REVOKED)
+    again = house.client("sid=old")
+    again.connect("ann", features=FEATURES, resume=ticket)
+    assert "resumed" not in again.take()[0].args
+
+
+def test_what_is_decided_for_a_session_that_has_ended_sets_no_cookie(house):
+    ann, _ = joined(house, cookies="sessionid=old")
+    house.gate.allow("publish", SID)
+    go = house.gate.think("publish")
+    ann.sending("PUBLISH", channel_name="lobby", payload="1")
+    end_session(house.site, digest_of("old"), REVOKED)
+    go.set()
+    house.settle()
+    assert not [frame for frame in ann.take() if "COOKIE" in frame.name]
+    assert len(house.site.pickups) == 0
 
 
 def test_an_answer_that_comes_after_the_return_goes_to_the_new_connection(house):
