@@ -131,7 +131,7 @@ def _other_status(asked: Asked) -> Hint:
         return Hint(
             "host_check",
             f"the application refuses the host name {host} (status {status})",
-            f"Add it to the names that are allowed, in Django ALLOWED_HOSTS += ['{host}'], or have Hookbox use "
+            f"Add it to the names that are allowed, in Django ALLOWED_HOSTS += ['{host}'], or give Hookbox "
             "a name that is: --cbhost.",
         )
     if pages.is_html(asked.content_type, body) and status >= 500:
@@ -231,7 +231,7 @@ def secret_mismatch(why: str) -> Hint:
         "secret",
         f"the application does not accept the webhook secret: “{why}”",
         "Give Hookbox (webhook_secret, HOOKBOX_WEBHOOK_SECRET) and the application the same secret; in "
-        "Django it is HOOKBOX['WEBHOOK_SECRET']. Mind blanks at its end, and restart what reads it once.",
+        "Django it is HOOKBOX_WEBHOOK_SECRET. Mind blanks at its end, and restart what reads it once.",
     )
 
 
