@@ -60,6 +60,7 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
             lambda: server.flusher.congested,
             server.counts,
             server.clock.monotonic(),
+            server.webhook_log,
         )
     )
     apart = settings.api_address is not None or DoorName.API in server.inherited

@@ -239,6 +239,26 @@ def get_server_info(caller: Caller, names: bool) -> Result:
     return about
 
 
+def get_webhook_log(
+    caller: Caller, conn_id: str | None, user: str | None, channel_name: str | None, limit: int
+) -> Result:
+    """Tell the last webhooks, newest first, with what is wrong and how to mend it."""
+    from hookbox.webhooks.shown import asked_item, cookie_names, matches
+
+    wanted = matches(connection=conn_id or "", user=user or "", channel=channel_name or "")
+    found = caller.parts.webhook_log.find(wanted, limit)
+    return {
+        "webhooks": [
+            {
+                **asked_item(asked),
+                "client_ip": asked.question.client_ip,
+                "cookies": cookie_names(asked),
+            }
+            for asked in found
+        ]
+    }
+
+
 def set_config(caller: Caller, options: Mapping[str, JSON]) -> Result:
     """Change callback settings and secrets, at once and until the next start."""
     changes = configure.read_changes(caller.site.settings, options)
