@@ -21,6 +21,7 @@ from hookbox.core.connection import Connection
 from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
+from hookbox.core.tally import Tally, Worst
 from hookbox.core.values import ConnectionId
 from hookbox.core.watchers import Watchers
 from hookbox.engine.memory import MemoryBroker
@@ -64,6 +65,8 @@ PULSE_SECONDS = 1.0
 PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
+LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds of lateness that are told apart."""
 TAKEOVER_SECONDS = 2.0
 """How long a successor waits for what is being delivered."""
 MOST_AT_THE_DOOR = 32
@@ -153,6 +156,9 @@ class Server:
         self.checked: dict[Checked, None] = {}
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
+        self.lags = Tally(*LAG_BOUNDS)
+        """How late the loop was at each slice of the pulse, in seconds."""
+        self._worst_lag = Worst()
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
         self.storeroom = StoreRoom(self)
         self.late: tuple[LateApp, ...] = ()
@@ -371,10 +377,17 @@ class Server:
                 gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
                 self._look_at_queue(self.clock.monotonic() - now)
 
+    @property
+    def loop_lag(self) -> float:
+        """How late the loop was at worst in the last ten seconds, in seconds."""
+        return self._worst_lag.seen(self.clock.monotonic())
+
     def _look_at_queue(self, seconds: float) -> None:
         """Note for how long clients have been waiting at the door, or the whole server was late."""
-        late = seconds - PULSE_SECONDS / PULSE_SLICES > LATE_SECONDS
-        if late or any(door.queue for door in self.doors):
+        late = max(0.0, seconds - PULSE_SECONDS / PULSE_SLICES)
+        self.lags.note(late)
+        self._worst_lag.note(late, self.clock.monotonic())
+        if late > LATE_SECONDS or any(door.queue for door in self.doors):
             self.site.queued_seconds += seconds
 
     # stopping
