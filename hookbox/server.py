@@ -308,7 +308,18 @@ class Server:
 
     def accept(self, upgrade: Upgrade) -> None:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
-        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.site, self.clock)
+        connection = self.carry(upgrade, self.site)
+        self.site.journal.note(
+            "opened",
+            connection,
+            transport="websocket",
+            address=upgrade.client_ip,
+            origin=upgrade.origin,
+        )
+
+    def carry(self, upgrade: Upgrade, site: Site) -> Connection:
+        """Serve an upgraded socket on a site; returns at once, before anything of it was read."""
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, site, self.clock)
         connection = Connection(
             new_connection_id(),
             websocket.outbox,
@@ -317,11 +328,16 @@ class Server:
             self.clock.monotonic(),
         )
         connection.transport = websocket
-        websocket.road = ClientRoad(self.site, connection)
+        websocket.road = ClientRoad(site, connection)
         self.checked[websocket] = None
         gevent.spawn(self._serve, websocket, upgrade.leftover, upgrade.peer)
         if self.site.draining:  # it came in time, and goes at once: the code tells it to come back
             websocket.close(RESTART)
+        return connection
+
+    def new_id(self) -> ConnectionId:
+        """A name for a connection that nobody can guess."""
+        return new_connection_id()
 
     def _serve(self, websocket: WebSocket, leftover: bytes, peer: str) -> None:
         try:

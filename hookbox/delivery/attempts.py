@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from gevent import Greenlet, getcurrent
 
 from hookbox.clock import Clock
+from hookbox.core.watchers import Watchers
 from hookbox.delivery import health, notices
 from hookbox.delivery.headers import Headers, headers_of
 from hookbox.delivery.lane import Result, Ticket
@@ -52,6 +53,10 @@ class NobodyTells:
 
     def over(self, seq: int) -> None:
         """Do nothing."""
+
+
+def _watcher_failed(error: Exception) -> None:
+    logger.error("somebody who looks on failed", exc_info=error)
 
 
 class Interrupted(Exception):
@@ -109,6 +114,8 @@ class Attempts:
         """Attempts by how they ended."""
         self.ended: Counter[State] = Counter()
         """Deliveries by how they ended."""
+        self.finished: Watchers[Finished] = Watchers(_watcher_failed)
+        """Shown what was written down of each attempt."""
         self.cancelled: set[DeliveryId] = set()
         """Deliveries that are not to be tried again after the attempt under way."""
         self.answered: Callable[[Ticket], object] = lambda ticket: None
@@ -320,6 +327,8 @@ class Attempts:
 
     def _count(self, finished: Finished) -> None:
         delivery = finished.delivery
+        if self.finished:
+            self.finished.show(finished)
         if finished.attempt is not None:
             self.classes[finished.attempt.outcome] += 1
         if delivery.state.over:

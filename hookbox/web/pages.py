@@ -67,6 +67,7 @@ def own_parts(site: Site) -> list[Part]:
         Part("WebSocket", True),
         Part("HTTP API", has_token, "web/"),
         Part("WebSub hub", site.settings.hub != "off", "hub"),
+        Part("Console", bool(site.settings.admin_password), "admin/"),
         Part("Browser client", True, "static/hookbox.js"),
         Part("Health", True, "healthz"),
     ]
