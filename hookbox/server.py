@@ -363,6 +363,9 @@ class Server:
         session.road = ClientRoad(self.site, connection)
         session.on_cookies = lambda fresh: self._take_request_cookies(connection, fresh)
         self.checked[session] = None
+        self.site.journal.note(
+            "opened", connection, transport="comet", address=client_ip, origin=session.origin
+        )
 
     def _take_request_cookies(self, connection: Connection, cookies: str) -> None:
         connection.request_cookies = from_wsgi(cookies)

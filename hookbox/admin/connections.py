@@ -19,7 +19,7 @@ from hookbox.transports.websocket import WebSocket
 from hookbox.web.handlers import breathing
 from hookbox.webhooks.asked import Asked
 from hookbox.webhooks.masking import mask_cookies
-from hookbox.webhooks.shown import asked_item, matches
+from hookbox.webhooks.shown import asked_item, matches, user_of
 
 if TYPE_CHECKING:
     from hookbox.admin.console import Console
@@ -154,7 +154,7 @@ def asked_note(asked: Asked) -> JSONObject:
         "kind": "webhook",
         "connection": question.connection,
         "session": question.session,
-        "user": question.user,
+        "user": user_of(asked),
         "about": {"action": question.action, "verdict": asked.verdict.value},
         "webhook": asked_item(asked),
     }

@@ -53,7 +53,7 @@ class Console:
         self.sending_again = 0
         self.standing: tuple[float, dict[str, int]] = (-1e9, {})
         """When the store was asked for its numbers, monotonic, and what it said."""
-        self.started = server.clock.now()
+        self.started = server.clock.now() - (server.clock.monotonic() - caller.parts.started)
         self._channels = channels.Changes()
         self._worker: Worker | None = None
         server.site.journal.add(self._note)

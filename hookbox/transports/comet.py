@@ -78,16 +78,17 @@ class CometSessions:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def open(self, variables: Variables, cookies: str, client_ip: str) -> CometSession:
+    def open(self, variables: Variables, cookies: str, client_ip: str, origin: str = "") -> CometSession:
         """Begin a session.
 
         Args:
             cookies: Cookie header of the handshake.
+            origin: of the page, empty if the handshake does not say.
 
         Raises:
             CommandRefused: there are too many connections.
         """
-        session = CometSession(self, variables, cookies)
+        session = CometSession(self, variables, cookies, origin)
         self.host.welcome(session, cookies, client_ip)
         self._by_key[session.key] = session
         return session
@@ -119,14 +120,18 @@ class CometSession:
         sessions: whose member it is.
         variables: of the handshake.
         cookies: of the handshake.
+        origin: of the page, empty if unknown.
     """
 
     __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
                  "_next_poll", "_sessions", "closing", "key", "on_cookies", "opened_at",
-                 "outbox", "road", "variables")  # fmt: skip
+                 "origin", "outbox", "road", "variables")  # fmt: skip
 
-    def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
+    def __init__(
+        self, sessions: CometSessions, variables: Variables, cookies: str, origin: str = ""
+    ) -> None:
         self._sessions = sessions
+        self.origin = origin
         self._cookies = cookies
         self.key = secrets.token_hex(32)
         self.variables = variables

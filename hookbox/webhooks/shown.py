@@ -8,8 +8,9 @@ from typing import Final
 
 from hookbox.core.cookies import read_cookies
 from hookbox.core.values import JSON, JSONObject
+from hookbox.protocol.json_text import BadJSON, load
 from hookbox.webhooks import masking
-from hookbox.webhooks.asked import Asked
+from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.hints import hint_for
 
 USER_FIELDS: Final = ("user", "originator", "sender", "recipient", "name")
@@ -23,7 +24,7 @@ def asked_item(asked: Asked) -> JSONObject:
         "at": asked.at,
         "action": question.action,
         "connection": question.connection,
-        "user": question.user,
+        "user": user_of(asked),
         "channel": asked.channel,
         "session": question.session,
         "verdict": asked.verdict.value,
@@ -57,6 +58,20 @@ def asked_in_full(asked: Asked, secrets: Iterable[str]) -> JSONObject:
             "size": asked.size,
         }
     return {**asked_item(asked), "request": _request(asked), "answer": answer}
+
+
+def user_of(asked: Asked) -> str:
+    """Who it is about; of one that lets somebody in the name that the application gave."""
+    question = asked.question
+    if question.user or question.action != "connect" or asked.verdict is not Verdict.ALLOWED:
+        return question.user
+    try:
+        match load(asked.body):
+            case [True, {"name": str() as name}]:
+                return name
+    except BadJSON:
+        pass
+    return ""
 
 
 def secrets_of(asked: Asked) -> list[str]:
@@ -110,7 +125,7 @@ class Wanted:
         question = asked.question
         return (
             (not self.connection or question.connection == self.connection)
-            and (not self.user or question.user == self.user or self.user in _users(asked))
+            and (not self.user or user_of(asked) == self.user or self.user in _users(asked))
             and (not self.channel or asked.channel == self.channel)
             and (not self.action or question.action == self.action)
             and (not self.verdict or asked.verdict.value == self.verdict)
