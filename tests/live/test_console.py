@@ -80,7 +80,8 @@ def check_without_login(operator, route, cookie):
         assert answer.status in free
     else:
         assert answer.status == 401
-    assert b"hidden-channel" not in answer.body and operator.csrf.encode() not in answer.body
+    assert b"hidden-channel" not in answer.body
+    assert operator.csrf.encode() not in answer.body
     assert b"sample" not in answer.body
     assert answer.headers["Set-Cookie"] is None
 
@@ -161,7 +162,8 @@ def test_A11_the_feed_wants_the_console_s_own_origin(operator, origin):
 
 def test_A11_the_cookie_is_strict_and_new_at_each_login(hookbox):
     first, second = Operator(hookbox.port).log_in(PASSWORD), Operator(hookbox.port).log_in(PASSWORD)
-    assert first.cookie != second.cookie and len(first.cookie) >= 43
+    assert first.cookie != second.cookie
+    assert len(first.cookie) >= 43
     answer = second.try_password(PASSWORD, Cookie=f"{COOKIE}={second.cookie}")
     parts = {part.strip() for part in answer.headers["Set-Cookie"].split(";")[1:]}
     assert parts == {"Path=/", "Secure", "HttpOnly", "SameSite=Strict"}
@@ -174,7 +176,8 @@ def test_A11_a_login_from_another_page_is_refused(hookbox):
     operator = Operator(hookbox.port)
     assert operator.try_password(PASSWORD, Origin="http://evil.example").status == 403
     answer = operator.request("POST", "/admin/login", urlencode({"password": PASSWORD}), {"Content-Type": FORM})
-    assert answer.status == 403 and answer.headers["Set-Cookie"] is None
+    assert answer.status == 403
+    assert answer.headers["Set-Cookie"] is None
 
 
 def test_the_login_page_says_why_a_browser_that_drops_the_cookie_is_not_let_in(operator):
@@ -196,7 +199,9 @@ def test_A12_every_answer_forbids_what_pages_must_not_do(operator, path, inside)
     if path != "csp/handshake" or not inside:
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
-        assert "unsafe" not in policy and "frame-ancestors 'none'" in policy and "base-uri 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "base-uri 'none'" in policy
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert answer.headers["Referrer-Policy"] in ("no-referrer", "same-origin")
 
@@ -233,13 +238,15 @@ def test_channels_users_and_connections_are_listed_and_one_of_each_shown(hookbox
     assert operator.get("api/user", name="ann")["connections"][0]["user"] == "ann"
     assert operator.get("api/users")["total"] == 1
     (connection,) = operator.get("api/connections", user="ann")["items"]
-    assert connection["transport"] == "websocket" and connection["address"] == "127.0.0.1"
+    assert connection["transport"] == "websocket"
+    assert connection["address"] == "127.0.0.1"
     assert connection["cookies"] == [{"name": "sessionid", "value": "ss…(32)"}]
     assert operator.get("api/connection", id=connection["id"])["channel_names"] == ["lobby"]
     revealed = operator.post("api/reveal", what="publication", channel="lobby", offset=1)
     assert revealed == {"payload": {"a": "canary-payload"}}
     done, _ = operator.post("api/call/disconnect", identifier=connection["id"])
-    assert done and ann.wait_closed()[0] == 4504
+    assert done
+    assert ann.wait_closed()[0] == 4504
 
 
 def test_long_lists_come_in_parts(hookbox, operator):
@@ -269,16 +276,19 @@ def test_webhooks_are_listed_with_why_and_how_to_mend_it_and_can_be_sent_again(h
     (found,) = operator.get("api/webhooks", user="mia", action="subscribe")["items"]
     assert operator.get("api/webhooks", user="mia", action="connect")["items"]
     assert (found["verdict"], found["status"], found["channel"]) == ("failed", 302, "lobby")
-    assert found["hint_key"] == "login_redirect" and "canary" not in json.dumps(found)
+    assert found["hint_key"] == "login_redirect"
+    assert "canary" not in json.dumps(found)
     shown = operator.get("api/webhook", id=found["id"])
     assert ["Cookie", "sessionid=ss…(32)"] in shown["request"]["headers"]
     assert ["channel_name", "lobby"] in shown["request"]["form"]
     hookbox.app.allow("subscribe")
     asked = hookbox.app.wait_for("subscribe")[0]
     again = operator.post("api/webhook/again", id=found["id"])
-    assert again["verdict"] == "allowed" and again["again"] is True
+    assert again["verdict"] == "allowed"
+    assert again["again"] is True
     repeated = hookbox.app.wait_for("subscribe", 2)[1]
-    assert repeated.form == asked.form and repeated.headers["cookie"] == asked.headers["cookie"]
+    assert repeated.form == asked.form
+    assert repeated.headers["cookie"] == asked.headers["cookie"]
     assert repeated.headers["idempotency-key"] != asked.headers["idempotency-key"]
     assert not operator.get("api/user", name="mia")["channels"], "the answer has no effect"
     elsewhere = operator.post("api/webhook/again", id=found["id"], url="http://127.0.0.1:1/elsewhere")
@@ -338,7 +348,8 @@ def test_the_backlog_is_there_without_the_api_s_token_and_with_masked_content(ho
     message = hookbox.dispatch(receiver, json={"secret": "canary-payload"})["message_id"]
     eventually(lambda: operator.get("api/v1/deliveries")["deliveries"][0]["state"] == "succeeded")
     shown = operator.get(f"api/v1/messages/{message}")
-    assert shown["body"] == "masked" and "canary" not in json.dumps(shown)
+    assert shown["body"] == "masked"
+    assert "canary" not in json.dumps(shown)
     assert "canary-payload" in operator.post("api/reveal", what="message", id=message)["body"]
     delivery = shown["deliveries"][0]["id"]
     assert operator.post(f"api/v1/deliveries/{delivery}/retry", 202)["id"] == delivery
@@ -389,7 +400,8 @@ def test_the_feed_ends_with_the_login_and_the_overview_comes_by_comet_too(hookbo
     assert operator.request("POST", f"/admin/csp/send?s={session}", batch, headers).status == 200
     told = operator.request("POST", f"/admin/csp/comet?s={session}&du=5", b"", headers)
     frame = b64decode(json.loads(told.body.strip(b"()"))[0][2])
-    assert b'"CONNECTED"' in frame and told.headers["Access-Control-Allow-Origin"] is None
+    assert b'"CONNECTED"' in frame
+    assert told.headers["Access-Control-Allow-Origin"] is None
     other = Operator(hookbox.port).log_in(PASSWORD)
     stolen = other.headers(**{"Content-Type": "text/plain"})
     assert operator.request("POST", f"/admin/csp/comet?s={session}", b"", stolen).status == 404
