@@ -25,7 +25,7 @@ PLAIN_FIELDS: Final = frozenset(
 """Fields of a webhook's form that hold names and no secret; of the others only the length is shown."""
 PLAIN_OPTIONS: Final = frozenset({"name", "error", "msg", "auto_subscribe", "auto_unsubscribe"})
 """Options of an answer that are shown as they are."""
-SHORTEST_SECRET: Final = 4
+SHORTEST_SECRET: Final = 6
 """Characters below which a secret is not looked for inside of other text: it would be found everywhere."""
 
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
