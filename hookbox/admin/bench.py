@@ -12,7 +12,7 @@ from hookbox.admin.asked import Problem, Request, Told, text_of
 from hookbox.admin.channels import recent
 from hookbox.commands.channels import find
 from hookbox.core.values import JSON, JSONObject
-from hookbox.delivery.models import MessageId
+from hookbox.delivery.models import DeliveryId, MessageId
 from hookbox.errors import NotFound
 from hookbox.protocol.json_text import load
 from hookbox.webhooks.asked import Asked
@@ -143,9 +143,19 @@ def _message(console: Console, given: JSONObject) -> JSONObject:
     return {"body": scrub(content.decode("utf-8", "replace"), console.server.settings.secrets)}
 
 
+def _attempt(console: Console, given: JSONObject) -> JSONObject:
+    store = console.server.storeroom.deliveries().store
+    for attempt in store.attempts(DeliveryId(text_of(given, "id"))):
+        if attempt.n == given.get("n"):
+            text = attempt.body.decode("utf-8", "replace")
+            return {"body": scrub(text, console.server.settings.secrets)}
+    raise NotFound("this attempt is not kept any more")
+
+
 _REVEALED: Final = {
     "publication": _publication,
     "history": _history,
     "webhook": _webhook,
     "message": _message,
+    "attempt": _attempt,
 }

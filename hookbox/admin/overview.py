@@ -20,11 +20,12 @@ WAITING: Final = (State.SCHEDULED, State.IN_FLIGHT, State.WAITING, State.HELD)
 
 
 def overview(console: Console, request: Request) -> Told:
-    """Numbers of now, and the samples of the last hour."""
+    """Numbers of now, and the samples of the last hour; without those if `samples` is 0."""
     server = console.server
+    rows = [] if request.query.get("samples") == "0" else console.samples.rows
     samples: JSONObject = {
         "columns": [*COLUMNS],
-        "rows": [[*row] for row in console.samples.rows],
+        "rows": [[*row] for row in rows],
         "every": EVERY_SECONDS,
     }
     return {

@@ -352,6 +352,8 @@ def test_the_backlog_is_there_without_the_api_s_token_and_with_masked_content(ho
     assert "canary" not in json.dumps(shown)
     assert "canary-payload" in operator.post("api/reveal", what="message", id=message)["body"]
     delivery = shown["deliveries"][0]["id"]
+    assert "masked" in json.dumps(operator.get(f"api/v1/deliveries/{delivery}")["attempts_made"])
+    assert operator.post("api/reveal", what="attempt", id=delivery, n=1)["body"] == "[true, {}]"
     assert operator.post(f"api/v1/deliveries/{delivery}/retry", 202)["id"] == delivery
     answer = operator.request("POST", f"/admin/api/v1/deliveries/{delivery}/retry", b"", {"Origin": operator.origin})
     assert answer.status == 401
