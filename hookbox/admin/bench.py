@@ -15,6 +15,7 @@ from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.models import DeliveryId, MessageId
 from hookbox.errors import NotFound
 from hookbox.protocol.json_text import load
+from hookbox.web.handlers import look_through
 from hookbox.webhooks.asked import Asked
 from hookbox.webhooks.masking import PLAIN_FIELDS, scrub
 from hookbox.webhooks.shown import asked_in_full, asked_item, matches, secrets_of
@@ -32,7 +33,7 @@ def listed(console: Console, request: Request) -> Told:
     """The last webhooks, newest first; `after` is the id of the last one that was shown."""
     query, page, log = request.query, request.page(), console.server.webhook_log
     wanted = matches(q=page.q, **{name: query.get(name, "") for name in FILTERS})
-    found = log.find(_behind(page.after, wanted), page.limit + 1)
+    found = look_through(log, _behind(page.after, wanted), page.limit + 1)
     shown = found[: page.limit]
     return {
         "items": [asked_item(asked) for asked in shown],

@@ -166,26 +166,36 @@ class Changes:
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int]] | None = None
         self._at = 0.0
+        self._looking = False
 
     def tell(self, console: Console, now: float) -> None:
-        """Publish what has changed, every few seconds."""
+        """Publish what has changed, every few seconds, in a greenlet of its own; must not block."""
         if not console.feed.wants(CHANNELS):
             self._known = None
-            return
-        if now - self._at < LOOK_SECONDS:
-            return
-        self._at = now
-        site, before = console.server.site, self._known
-        stands: dict[str, tuple[int, int]] = {
-            channel.name: (len(channel.subscribers), _position(site, channel)[0])
-            for channel in list(site.hub.channels.values())
-        }
-        self._known = {**stands}
-        if before is None:
-            return
-        for name, numbers in stands.items():
-            if before.get(name) != numbers:
-                channel = site.hub.channels[ChannelName(name)]
+        elif now - self._at >= LOOK_SECONDS and not self._looking:
+            self._at = now
+            self._looking = True
+            console.server.greenlets.spawn(self._look, console)
+
+    def _look(self, console: Console) -> None:
+        try:
+            site, before = console.server.site, self._known
+            stands: dict[str, tuple[int, int]] = {}
+            for channel in breathing(list(site.hub.channels.values())):
+                stands[channel.name] = len(channel.subscribers), _position(site, channel)[0]
+            self._known = stands
+            if before is not None:
+                self._compare(console, before, stands)
+        finally:
+            self._looking = False
+
+    def _compare(
+        self, console: Console, before: dict[str, tuple[int, int]], stands: dict[str, tuple[int, int]]
+    ) -> None:
+        site = console.server.site
+        for name, numbers in breathing(stands.items()):
+            channel = site.hub.channels.get(ChannelName(name))
+            if before.get(name) != numbers and channel is not None:
                 self._say(console, "changed" if name in before else "created", item(site, channel))
         for name in before.keys() - stands.keys():
             self._say(console, "destroyed", {"name": name})

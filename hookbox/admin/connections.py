@@ -16,7 +16,7 @@ from hookbox.transports.comet import CometSession
 from hookbox.transports.comet_outbox import CometOutbox
 from hookbox.transports.socket_outbox import SocketOutbox
 from hookbox.transports.websocket import WebSocket
-from hookbox.web.handlers import breathing
+from hookbox.web.handlers import breathing, look_through
 from hookbox.webhooks.asked import Asked
 from hookbox.webhooks.masking import mask_cookies
 from hookbox.webhooks.shown import asked_item, matches, user_of
@@ -140,8 +140,10 @@ def journal(console: Console, request: Request) -> Told:
     kept = past.of_connection(connection) if connection else past.of_session(session)
     names = {each.connection for each in kept} | ({connection} if connection else set())
     wanted = matches(session=session) if session else matches(connection=connection)
-    asked = console.server.webhook_log.find(
-        lambda each: wanted(each) or each.question.connection in names, MOST_WEBHOOKS
+    asked = look_through(
+        console.server.webhook_log,
+        lambda each: wanted(each) or each.question.connection in names,
+        MOST_WEBHOOKS,
     )
     return {"items": in_order([each.item() for each in kept] + [asked_note(each) for each in asked])}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import bottle
@@ -77,6 +78,7 @@ class Feed:
         self.comet = CometSessions(self, server.flusher, server.clock, server.greenlets.spawn)
         self.comet_app = bottle.Bottle()
         add_comet_routes(self.comet_app, self.comet, lambda: RULES)
+        self._follow_settings()
         self._members: dict[str, tuple[Connection, Login]] = {}
         self._taps: dict[str, Tap] = {}
         self._names = 0
@@ -95,7 +97,14 @@ class Feed:
     @property
     def settings(self) -> Settings:
         """What holds for its connections."""
-        return RULES
+        return self.site.settings
+
+    def _follow_settings(self) -> None:
+        """Ping as the server does for its clients: the operator has set that for the proxies in between."""
+        given, now = self._server.settings, self.site.settings
+        pings = given.ping_interval, given.pong_timeout
+        if pings != (now.ping_interval, now.pong_timeout):
+            self.site.settings = replace(RULES, ping_interval=pings[0], pong_timeout=pings[1])
 
     def welcome(self, session: CometSession, cookies: str, client_ip: str) -> None:
         """Give a new comet session its road.
@@ -168,6 +177,7 @@ class Feed:
 
     def check(self) -> None:
         """End the connections whose logins have ended, and say what was left out; about once a second."""
+        self._follow_settings()
         for name, (connection, login) in list(self._members.items()):
             if login.over and connection.open:
                 disconnect(self.site, connection, OVER)

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from hookbox.admin.asked import Problem
 from hookbox.admin.logins import Login, Logins, same_text
-from hookbox.core.cookies import read_cookies
+from hookbox.core.cookies import ADMIN_COOKIE, read_cookies
 from hookbox.web.lean import Environ
 from hookbox.web.origin import DEFAULT_PORTS
 
-COOKIE: Final = "__Host-hookbox_admin"
+COOKIE: Final = ADMIN_COOKIE
 SAFE: Final = ("GET", "HEAD")
 HOST_HELP: Final = (
     "the page's origin is not the host that was asked: open the console at its own address; a proxy in "

@@ -50,6 +50,8 @@ class Past:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._kept: deque[Kept] = deque(maxlen=KEPT)
+        self._later_ids: dict[str, str] = {}
+        """What those were called first that have taken the place of an earlier connection."""
 
     def keep(self, note: Note) -> Kept:
         """Remember what happened; returns what is remembered.
@@ -62,24 +64,27 @@ class Past:
         kept = Kept(self._now(), note.kind, connection.id, connection.session, user, dict(note.about))
         before = kept.about.pop("before", None)
         if isinstance(before, str):
-            for other in self._kept:
-                if other.connection == before:
-                    other.connection = kept.connection
+            self._later_ids[before] = kept.connection
+            if len(self._later_ids) > KEPT:
+                del self._later_ids[next(iter(self._later_ids))]
         self._kept.append(kept)
         return kept
 
+    def _all(self) -> list[Kept]:
+        """All of them, by the ids that their connections have in the end."""
+        for kept in self._kept:
+            kept.connection = self._later_ids.get(kept.connection, kept.connection)
+        return list(self._kept)
+
     def of_connection(self, connection: str) -> list[Kept]:
         """The notes of one connection, oldest first."""
-        return [kept for kept in self._kept if kept.connection == connection]
+        return [kept for kept in self._all() if kept.connection == connection]
 
     def of_session(self, session: str) -> list[Kept]:
         """The notes of all connections of one login of the application, oldest first."""
-        names = {kept.connection for kept in self._kept if kept.session == session}
-        return [kept for kept in self._kept if kept.connection in names]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        everything = self._all()
+        names = {kept.connection for kept in everything if kept.session == session}
+        return [kept for kept in everything if kept.connection in names]
 
 
 def in_order(items: list[JSONObject]) -> list[JSON]:

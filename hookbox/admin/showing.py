@@ -27,7 +27,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 def to_folder(request: Request) -> Told:
     """`/admin` is `/admin/`, whatever path the browser sees before it."""
-    return _to(f"{request.environ.get('SCRIPT_NAME', '')}/admin/")
+    return _to("admin/")
 
 
 def index(console: Console, request: Request) -> Told:

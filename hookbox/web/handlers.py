@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 from gevent import sleep
@@ -22,6 +23,7 @@ from hookbox.protocol.json_text import dump, load
 from hookbox.web import configure
 from hookbox.web.answers import PartlyFailed, failure, success
 from hookbox.web.caller import Caller
+from hookbox.webhooks.asked import Asked, WebhookLog
 from hookbox.webhooks.gate import AllowAll
 
 Item = TypeVar("Item")
@@ -41,6 +43,11 @@ def breathing(items: Iterable[Item]) -> Iterator[Item]:
         if time.monotonic() - began > BREATH_SECONDS:
             sleep(1e-6)  # a sleep of 0 lets others run, but does not look at sockets
             began = time.monotonic()
+
+
+def look_through(log: WebhookLog, wanted: Callable[[Asked], bool], limit: int) -> list[Asked]:
+    """The newest webhooks that are wanted, newest first; others run in between."""
+    return list(islice(filter(wanted, breathing(reversed(list(log)))), limit))
 
 
 def _cause(caller: Caller, send_hook: bool, user: User | None = None) -> Cause:
@@ -246,7 +253,7 @@ def get_webhook_log(
     from hookbox.webhooks.shown import asked_item, cookie_names, matches
 
     wanted = matches(connection=conn_id or "", user=user or "", channel=channel_name or "")
-    found = caller.parts.webhook_log.find(wanted, limit)
+    found = look_through(caller.parts.webhook_log, wanted, limit)
     return {
         "webhooks": [
             {

@@ -50,4 +50,8 @@ def test_A11_the_console_is_on_the_second_port_and_nowhere_else(app):
         with pytest.raises(InvalidStatus):
             public.feed()
         private.post("api/settings", 400, changes={"admin_password": ""})
-        feed.close()
+        private.post("api/settings", changes={"admin_password": "another"})
+        assert feed.wait_closed()[0] == 4502
+        assert private.request("GET", "/admin/api/session", headers=private.headers()).status == 401
+        assert private.try_password("right").status == 401
+        private.log_in("another")
