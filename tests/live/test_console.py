@@ -327,6 +327,31 @@ def test_a_connection_can_be_followed_from_handshake_to_goodbye(hookbox, operato
     feed.close()
 
 
+def test_a_comet_client_is_seen_before_it_has_said_who_it_is(hookbox, operator):
+    page = {"Origin": hookbox.url}
+    begun = operator.request("POST", "/csp/handshake", b"{}", page)
+    session = json.loads(begun.body.strip(b"()"))["session"]
+    (found,) = [item for item in operator.get("api/connections")["items"] if item["transport"] == "comet"]
+    assert not found["connected"]
+    assert session not in json.dumps(found)
+    assert operator.get("api/connection", id=found["id"])["id"] == found["id"]
+    operator.request("POST", f"/csp/close?s={session}", b"", page)
+    items = operator.get("api/journal", connection=found["id"])["items"]
+    assert [item["kind"] for item in items] == ["opened", "closed"]
+    assert items[0]["about"] == {"transport": "comet", "address": "127.0.0.1", "origin": hookbox.url}
+    assert items[1]["about"] == {"by": "client"}
+
+
+def test_a_webhook_that_is_sent_again_has_its_deadline(hookbox, operator):
+    operator.post("api/settings", changes={"webhook_timeout": 0.2})
+    hookbox.connect("tom")
+    (asked,) = operator.get("api/webhooks", user="tom")["items"]
+    hookbox.app.answer("connect", Reply.never())
+    again = operator.post("api/webhook/again", id=asked["id"])
+    operator.post("api/settings", changes={"webhook_timeout": 5})
+    assert (again["verdict"], again["hint_key"]) == ("failed", "slow")
+
+
 def test_a_setting_is_changed_at_once_and_a_wrong_one_not_at_all(operator):
     items = operator.get("api/settings")["items"]
     assert {item["name"] for item in items} == ABOUT.keys()
