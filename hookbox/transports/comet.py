@@ -123,9 +123,25 @@ class CometSession:
         origin: of the page, empty if unknown.
     """
 
-    __slots__ = ("_at_work", "_cookies", "_forget_at", "_heard_at", "_holding", "_inbox", "_incoming",
-                 "_next_poll", "_sessions", "closing", "key", "on_cookies", "opened_at",
-                 "origin", "outbox", "road", "variables")  # fmt: skip
+    __slots__ = (
+        "_at_work",
+        "_cookies",
+        "_forget_at",
+        "_heard_at",
+        "_holding",
+        "_inbox",
+        "_incoming",
+        "_next_poll",
+        "_sessions",
+        "closing",
+        "key",
+        "on_cookies",
+        "opened_at",
+        "origin",
+        "outbox",
+        "road",
+        "variables",
+    )  # fmt: skip
 
     def __init__(
         self, sessions: CometSessions, variables: Variables, cookies: str, origin: str = ""
