@@ -191,7 +191,8 @@ def failed_webhook():
         "subscribe", {"channel_name": "lobby", "user": "ann"}, "sessionid=abc", connection="c1"
     )
     url = "http://127.0.0.1:8000/hookbox/subscribe"
-    return Asked("k-1", 1767225600.25, question, url, Verdict.FAILED, "status 404", 404, took=0.25)
+    failed = Verdict.FAILED
+    return Asked("k-1", 1767225600.25, question, url=url, verdict=failed, why="status 404", status=404, took=0.25)
 
 
 def shape(value):

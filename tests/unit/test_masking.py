@@ -34,10 +34,19 @@ def test_A13_no_canary_of_a_webhook_is_shown(kind, canary, rest, status, verdict
     fields = {"payload": json.dumps(canary), "conn_id": "c1", "secret": canary, "new_field": canary}
     cookies = f"sessionid={canary}; other={rest}"
     asked = Asked(
-        "k1", 1.0, Question("message", fields, cookies), f"http://u:{canary}@host/p?token={quote(canary)}", verdict,
-        f"said {canary}", status, "text/html", f"/login?next={quote_plus(canary)}#{canary}",
-        BODIES[kind](canary).encode(), 10, (f"sessionid={canary}; HttpOnly", f"x={canary}"),
-    )  # fmt: skip
+        "k1",
+        1.0,
+        Question("message", fields, cookies),
+        url=f"http://u:{canary}@host/p?token={quote(canary)}",
+        verdict=verdict,
+        why=f"said {canary}",
+        status=status,
+        content_type="text/html",
+        location=f"/login?next={quote_plus(canary)}#{canary}",
+        body=BODIES[kind](canary).encode(),
+        size=10,
+        set_cookies=(f"sessionid={canary}; HttpOnly", f"x={canary}"),
+    )
     for shown in (asked_item(asked), asked_in_full(asked, [canary])):
         assert canary not in json.dumps(shown)
 
