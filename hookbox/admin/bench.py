@@ -34,9 +34,9 @@ def listed(console: Console, request: Request) -> Told:
     query, page, log = request.query, request.page(), console.server.webhook_log
     wanted = matches(q=page.q, **{name: query.get(name, "") for name in FILTERS})
     found = look_through(log, _behind(page.after, wanted), page.limit + 1)
-    shown = found[: page.limit]
+    shown, secrets = found[: page.limit], console.server.settings.secrets
     return {
-        "items": [asked_item(asked) for asked in shown],
+        "items": [asked_item(asked, secrets) for asked in shown],
         "total": len(log),
         "next": shown[-1].id if len(found) > page.limit else None,
     }
@@ -81,7 +81,7 @@ def again(console: Console, request: Request) -> Told:
     given = request.json()
     asked = find_asked(console, text_of(given, "id"))
     url = text_of(given, "url", "")
-    return asked_item(sending.send(console, asked, url))
+    return asked_item(sending.send(console, asked, url), console.server.settings.secrets)
 
 
 def reveal(console: Console, request: Request) -> Told:

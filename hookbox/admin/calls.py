@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT: Final = frozenset({"body", "body_base64", "payload"})
 """What of an answer of the backlog is shown only by `reveal`."""
+OF_BODY: Final = ("Content-Type", "Content-Length")
 OF_CONTENT: Final = frozenset({"get_channel_info", "channel_info", "history", "batch"})
 """Methods whose answers hold payloads, which have ways of their own here."""
 
@@ -68,4 +69,6 @@ def backlog(console: Console, request: Request) -> Told:
     kept = [
         each for each in said["headers"] if each[0] in ("Location", "Retry-After", "Allow", "X-Request-ID")
     ]
-    return Answer(said["status"], [*answer.headers, *kept], masked)
+    empty = said["status"].startswith("204")
+    headers = [each for each in answer.headers if not empty or each[0] not in OF_BODY]
+    return Answer(said["status"], [*headers, *kept], masked)

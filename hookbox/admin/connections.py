@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final
 
@@ -136,7 +136,7 @@ def journal(console: Console, request: Request) -> Told:
     connection, session = request.query.get("connection", ""), request.query.get("session", "")
     if bool(connection) == bool(session):
         raise Problem(400, "bad_parameter", "give connection or session, one of them")
-    past = console.past
+    past, secrets = console.past, console.server.settings.secrets
     kept = past.of_connection(connection) if connection else past.of_session(session)
     names = {each.connection for each in kept} | ({connection} if connection else set())
     wanted = matches(session=session) if session else matches(connection=connection)
@@ -145,11 +145,15 @@ def journal(console: Console, request: Request) -> Told:
         lambda each: wanted(each) or each.question.connection in names,
         MOST_WEBHOOKS,
     )
-    return {"items": in_order([each.item() for each in kept] + [asked_note(each) for each in asked])}
+    return {"items": in_order([each.item() for each in kept] + [asked_note(each, secrets) for each in asked])}
 
 
-def asked_note(asked: Asked) -> JSONObject:
-    """A webhook among the notes of a connection."""
+def asked_note(asked: Asked, secrets: Iterable[str]) -> JSONObject:
+    """A webhook among the notes of a connection.
+
+    Args:
+        secrets: the configured ones.
+    """
     question = asked.question
     return {
         "at": asked.at,
@@ -158,7 +162,7 @@ def asked_note(asked: Asked) -> JSONObject:
         "session": question.session,
         "user": user_of(asked),
         "about": {"action": question.action, "verdict": asked.verdict.value},
-        "webhook": asked_item(asked),
+        "webhook": asked_item(asked, secrets),
     }
 
 

@@ -84,10 +84,13 @@ class Console:
         """Show a webhook to whoever looks on now."""
         if not asked.again:
             self.samples.note(asked)
-        self.feed.tell(WEBHOOKS, lambda: asked_item(asked))
+        self.feed.tell(WEBHOOKS, lambda: asked_item(asked, self.server.settings.secrets))
         question = asked.question
         if question.connection:
-            self.feed.tell(FOLLOW + question.connection, lambda: connections.asked_note(asked))
+            self.feed.tell(
+                FOLLOW + question.connection,
+                lambda: connections.asked_note(asked, self.server.settings.secrets),
+            )
 
     def _note(self, note: Note) -> None:
         kept = self.past.keep(note)

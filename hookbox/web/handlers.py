@@ -257,7 +257,7 @@ def get_webhook_log(
     return {
         "webhooks": [
             {
-                **asked_item(asked),
+                **asked_item(asked, caller.site.settings.secrets),
                 "client_ip": asked.question.client_ip,
                 "cookies": cookie_names(asked),
             }

@@ -16,9 +16,13 @@ from hookbox.webhooks.hints import hint_for
 USER_FIELDS: Final = ("user", "originator", "sender", "recipient", "name")
 
 
-def asked_item(asked: Asked) -> JSONObject:
-    """One webhook in a list."""
-    question, found, secrets = asked.question, hint_for(asked), secrets_of(asked)
+def asked_item(asked: Asked, secrets: Iterable[str]) -> JSONObject:
+    """One webhook in a list.
+
+    Args:
+        secrets: the configured ones, which are not shown wherever they stand.
+    """
+    question, found, hidden = asked.question, hint_for(asked), [*secrets, *secrets_of(asked)]
     item: JSONObject = {
         "id": asked.id,
         "at": asked.at,
@@ -28,8 +32,8 @@ def asked_item(asked: Asked) -> JSONObject:
         "channel": asked.channel,
         "session": question.session,
         "verdict": asked.verdict.value,
-        "why": masking.scrub(asked.why, secrets),
-        "hint": masking.scrub(f"{found.what}. {found.mend}", secrets) if found else "",
+        "why": masking.scrub(asked.why, hidden),
+        "hint": masking.scrub(f"{found.what}. {found.mend}", hidden) if found else "",
         "hint_key": found.key if found else "",
         "status": asked.status,
         "took": round(asked.took, 6),
@@ -46,7 +50,7 @@ def asked_in_full(asked: Asked, secrets: Iterable[str]) -> JSONObject:
     """One webhook with its request and its answer; cookies, secrets and payloads are masked.
 
     Args:
-        secrets: the configured ones, which are not shown wherever they stand.
+        secrets: as in `asked_item`.
     """
     known = [*secrets, *secrets_of(asked)]
     answer: JSON = None
@@ -57,7 +61,7 @@ def asked_in_full(asked: Asked, secrets: Iterable[str]) -> JSONObject:
             "body": masking.shown_title(masking.mask_answer(asked.body), known),
             "size": asked.size,
         }
-    return {**asked_item(asked), "request": _request(asked), "answer": answer}
+    return {**asked_item(asked, known), "request": _request(asked), "answer": answer}
 
 
 def user_of(asked: Asked) -> str:

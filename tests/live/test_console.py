@@ -397,6 +397,8 @@ def test_the_feed_shows_webhooks_connections_channels_and_deliveries(hookbox, op
     while wanted and time.monotonic() < until:
         publication = feed.next_publication()
         wanted.discard(publication["channel_name"])
+        if publication["channel_name"] == "overview":
+            assert len(publication["payload"]) == len(operator.get("api/overview")["samples"]["columns"])
         hookbox.api("publish", channel_name="lobby", payload=1)
     assert not wanted
     feed.close()
