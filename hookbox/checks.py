@@ -30,6 +30,17 @@ def _interface(value: str) -> str:
     return value.strip("[]")
 
 
+def _password(value: str) -> str:
+    if value.startswith("scrypt$"):
+        from hookbox.admin.passwords import read_kept  # only who has one waits for it
+
+        try:
+            read_kept(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("a host name or address; for https there is `cbhttps`, for a URL `cb_single_url`")
@@ -146,6 +157,7 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "cbpath": _url_path,
         "cb_single_url": _url,
         "path_prefix": _prefix,
+        "admin_password": _password,
         "origin": _origin,
         "trusted_proxy": _network,
         "cookie_identifier": _cookie,

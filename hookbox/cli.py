@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # at run time only what serves waits for these
 
 Reload: TypeAlias = Callable[[Settings], tuple[Settings, tuple[str, ...], tuple[str, ...]]]
 
+PASSWORD: Final = "password"
+"""A command that neither serves nor calls a server."""
+
 OK: Final = 0
 CANNOT_START: Final = 1
 USAGE: Final = 2
@@ -61,12 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = sys.argv[1:] if argv is None else argv
+    if words and words[0] == PASSWORD:
+        from hookbox.tool.password import run_password
+
+        return run_password(words[1:])
     if words and words[0] in TOOLS:
         from hookbox.tool.command import run  # a server does not need it
 
         return run(words)
     try:
-        line = parse(words, COMMANDS, TOOLS)
+        line = parse(words, COMMANDS, (*TOOLS, PASSWORD))
         if line.wishes - {"--check-config"}:
             return _print(_about_itself(line))
         sources = Sources(line.flags, dict(os.environ))

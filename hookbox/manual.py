@@ -27,6 +27,7 @@ your application by HTTP about everything that needs a decision.
 COMMANDS: Final = (
     ("serve", "run the server (the default)"),
     ("dev", "allow everything, serve a demo page"),
+    ("password", "make the console's admin_password, so that it cannot be read"),
     ("publish CHANNEL [PAYLOAD]", "publish on a channel of a running server"),
     ("dispatch URL...", "have a running server deliver something"),
     (

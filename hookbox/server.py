@@ -321,7 +321,18 @@ class Server:
 
     def accept(self, upgrade: Upgrade) -> None:
         """Serve an upgraded socket in a fresh, shallow greenlet of its own."""
-        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, self.site, self.clock)
+        connection = self.carry(upgrade, self.site)
+        self.site.journal.note(
+            "opened",
+            connection,
+            transport="websocket",
+            address=upgrade.client_ip,
+            origin=upgrade.origin,
+        )
+
+    def carry(self, upgrade: Upgrade, site: Site) -> Connection:
+        """Serve an upgraded socket on a site; returns at once, before anything of it was read."""
+        websocket = WebSocket(upgrade.sock, self.flusher, self.codecs, site, self.clock)
         connection = Connection(
             new_connection_id(),
             websocket.outbox,
@@ -330,12 +341,17 @@ class Server:
             self.clock.monotonic(),
         )
         connection.transport = websocket
-        websocket.road = ClientRoad(self.site, connection)
+        websocket.road = ClientRoad(site, connection)
         self.checked[websocket] = None
         self.websockets += 1
         gevent.spawn(self._serve, websocket, connection, upgrade.leftover, upgrade.peer)
         if self.site.draining:  # it came in time, and goes at once: the code tells it to come back
             websocket.close(RESTART)
+        return connection
+
+    def new_id(self) -> ConnectionId:
+        """A name for a connection that nobody can guess."""
+        return new_connection_id()
 
     def _serve(self, websocket: WebSocket, connection: Connection, leftover: bytes, peer: str) -> None:
         """Run a WebSocket; by `connection` the log knows whose greenlet this is."""
@@ -368,6 +384,9 @@ class Server:
         session.road = ClientRoad(self.site, connection)
         session.on_cookies = lambda fresh: take_request_cookies(self.site, connection, fresh)
         self.checked[session] = None
+        self.site.journal.note(
+            "opened", connection, transport="comet", address=client_ip, origin=session.origin
+        )
 
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""

@@ -110,7 +110,7 @@ class Settings:
     )
     admin_password: str = access(
         "",
-        "password of the admin pages, which are off without one",
+        "password of the console at /admin, or what `hookbox password` makes of it; off without one",
         names=("-a",),
         metavar="PASSWORD",
         secret=True,

@@ -23,7 +23,7 @@ from hookbox.core.names import ANONYMOUS, user_name_fault
 from hookbox.core.options import USER_OPTION_NAMES, UserOptions, read_user_options
 from hookbox.core.places import Place
 from hookbox.core.user import User
-from hookbox.core.values import JSON, ChannelName, JSONObject, UserName
+from hookbox.core.values import JSON, ChannelName, ConnectionId, JSONObject, UserName
 from hookbox.engine.base import Position
 from hookbox.errors import CommandRefused, ProtocolError, UnusableAnswer, WebhookError
 from hookbox.protocol.disconnects import TOO_MANY_CONNECTIONS, Disconnect
@@ -84,9 +84,10 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     payload = dump(greeting.payload)
     connection.connect_payload = remembered(site, payload)
     if greeting.ticket is not None:
+        before = connection.id
         place = take_place(site, connection, greeting.ticket)
         if place is not None:
-            return _resume(site, connection, greeting, place)
+            return _resume(site, connection, greeting, place, before)
         site.counters.recoveries["not_resumed"] += 1
         greeting = replace(greeting, since=None)  # without its place it has to ask channel by channel
     cause = Cause(site.app, connection)
@@ -101,6 +102,7 @@ def connect(site: Site, connection: Connection, greeting: Greeting) -> Disconnec
     if "override_payload" in answer:
         connection.welcome = (answer["override_payload"],)
     user = _let_in(site, connection, greeting, name)
+    site.journal.note("connected", connection, features=sorted(connection.features))
     user.options = options
     _show_channels(site, connection, user, greeting.since)
     if present is None:
@@ -133,7 +135,10 @@ def remembered(site: Site, payload: str) -> str:
     return payload if site.settings.recheck_interval or len(payload) <= SHORT_PAYLOAD else ""
 
 
-def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place) -> Disconnect | None:
+def _resume(
+    site: Site, connection: Connection, greeting: Greeting, place: Place, before: ConnectionId
+) -> Disconnect | None:
+    """Take a place again; `before` is the id that the connection had until then."""
     user = place.user
     if _is_full(site, user):
         return TOO_MANY_CONNECTIONS
@@ -142,6 +147,7 @@ def _resume(site: Site, connection: Connection, greeting: Greeting, place: Place
     _let_in(site, connection, greeting, user.name, resumed=True, channels=[*mine])
     site.counters.resumed += 1
     site.counters.recoveries["resumed"] += 1
+    site.journal.note("resumed", connection, before=before, channels=len(mine))
     if place.own_channels is not None:
         connection.own_channels = set(mine)
     _show_channels(site, connection, user, greeting.since, mine)

@@ -54,9 +54,7 @@ def take_cookies(
             to_fetch.append(cookie)
     if to_fetch and FEATURE in known:
         dropped = site.pickups.dropped
-        key = site.pickups.put(
-            connection.id, to_fetch, site.clock.monotonic(), site.settings.leave_grace
-        )
+        key = site.pickups.put(connection.id, to_fetch, site.clock.monotonic(), site.settings.leave_grace)
         if site.pickups.dropped > dropped:
             logger.warning("too many cookies wait for browsers to fetch them, the oldest are dropped")
         _announce(site, connection, key)

@@ -85,11 +85,14 @@ class ClientRoad:
             self.connection.outbox.put(frame("CLOSE", args))
         if why.code == SLOW_CONSUMER.code:
             self._site.counters.slow_consumers += 1
-        self.gone()
+        self._site.journal.note("closed", self.connection, code=why.code, reason=why.reason, by="server")
+        if self.connection.open:
+            connecting.gone(self._site, self.connection)
 
     def gone(self) -> None:
         """The client is gone; safe to repeat, never blocks."""
         if self.connection.open:
+            self._site.journal.note("closed", self.connection, by="client")
             connecting.gone(self._site, self.connection)
 
     def feed(self, data: bytes) -> Disconnect | None:
@@ -150,6 +153,7 @@ class ClientRoad:
         retry = error.retry_seconds if isinstance(error, WebhookError) else None
         self.connection.outbox.put(error_frame(frame_id, str(error), error.code, retry))
         self._site.counters.errors[error.code] += 1
+        self._site.journal.note("refused", self.connection, frame=frame_id, code=error.code, why=str(error))
         if error.code not in CLIENT_FAULTS:
             return None
         per_minute, now = self._site.settings.protocol_errors, self._site.clock.monotonic()
@@ -233,6 +237,8 @@ def _publish(site: Site, connection: Connection, user: User, received: ClientFra
     name = read_channel_name(args.get("channel_name"))
     payload = read_payload(site, args)
     position = publish(site, Cause(site.app, connection), user, name, payload)
+    if site.journal:
+        site.journal.note("published", connection, channel=name, offset=position.offset if position else None)
     return {"offset": position.offset, "epoch": position.epoch} if position else {}
 
 
@@ -241,6 +247,7 @@ def _message(site: Site, connection: Connection, user: User, received: ClientFra
     if args.get("name") is None:
         raise ProtocolError("bad_frame", "name required")
     message(site, Cause(site.app, connection), user, args["name"], read_payload(site, args))
+    site.journal.note("messaged", connection, to=str(args["name"])[:128])
     return {}
 
 

@@ -134,6 +134,7 @@ def _begin(
     position = site.broker.position(channel.name)
     for connection in user.listeners(channel.name):
         mine = connection is asker
+        site.journal.note("subscribed", connection, channel=channel.name)
         show(
             site, connection, user, channel, position, since if mine else None, initial_data if mine else None
         )
@@ -158,6 +159,9 @@ def show(
         missed = site.broker.since(channel.name, since, channel.keep, now)
         recovery = (missed is not None, missed or [])
         site.counters.recoveries["lost" if missed is None else "recovered"] += 1
+        site.journal.note(
+            "recovered", connection, channel=channel.name, whole=recovery[0], missed=len(recovery[1])
+        )
     connection.outbox.put(
         frames.own_subscribe(channel, user, position, initial_data=initial_data, recovery=recovery)
     )
@@ -241,6 +245,7 @@ def unsubscribe(site: Site, cause: Cause, user: User, name: JSON) -> None:
     if connection is not None and _ends_here_only(user, connection, channel):
         channel.silence(connection)
         connection.outbox.put(frames.left(channel, user, site.timestamp()))
+        site.journal.note("unsubscribed", connection, channel=channel.name)
         return
     if channel.options.asks("unsubscribe"):
         answer = ask(site, cause, "unsubscribe", channel_fields(channel.name, user=user.name))
@@ -271,5 +276,6 @@ def end(site: Site, user: User, channel: Channel) -> None:
         site.fan_out(frame, tuple(channel.listeners))
     for connection in own:
         connection.outbox.put(frame)
+        site.journal.note("unsubscribed", connection, channel=channel.name)
     if not channel.options.history_publish_only:
         channel.remember(frames.presence_entry("UNSUBSCRIBE", user, now, site.clock.monotonic()))

@@ -15,6 +15,9 @@ from hookbox.errors import ProtocolError
 
 LONG_AGO = 1_262_304_000.0  # 2010-01-01: applications delete a cookie by a date far before it
 
+ADMIN_COOKIE = "__Host-hookbox_admin"
+"""Of a login at the console. Browsers send it to every port of the host; it is nobody else's business."""
+
 _unfit = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
 _whole_number = re.compile(r"-?[0-9]+").fullmatch
 
@@ -78,7 +81,7 @@ def read_cookies(text: str) -> dict[str, str]:
 
 
 def merge(request: str, script: str, kept: Mapping[str, str | None], only: str | None) -> str:
-    """Say what a webhook's Cookie header carries.
+    """Say what a webhook's Cookie header carries: everything but the cookie of the console.
 
     Args:
         request: Cookie header of the transport's own request; passed on as it is.
@@ -93,7 +96,9 @@ def merge(request: str, script: str, kept: Mapping[str, str | None], only: str |
     present = {name for name, _ in parts}
     parts += [(name, part) for name, part in _parts(script) if name and name not in present]
     merged = _replaced(parts, kept) if kept else parts
-    text = "; ".join([part for name, part in merged if only is None or name == only])
+    text = "; ".join(
+        [part for name, part in merged if (only is None or name == only) and name != ADMIN_COOKIE]
+    )
     if not fits_header(text):
         raise ProtocolError("bad_frame", "Invalid cookie: control characters")
     return text

@@ -81,9 +81,7 @@ class Places:
         place = self._kept.pop(connection, None)
         return place if place is not None and now < place.until else None
 
-    def add_cookies(
-        self, connection: ConnectionId, cookies: Mapping[str, str | None], session: str
-    ) -> None:
+    def add_cookies(self, connection: ConnectionId, cookies: Mapping[str, str | None], session: str) -> None:
         """An answer that came after the cut has set cookies: whoever takes the place has to have them.
 
         Args:

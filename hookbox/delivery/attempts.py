@@ -12,6 +12,7 @@ from gevent import Greenlet, getcurrent
 
 from hookbox.clock import Clock
 from hookbox.core.tally import Tally
+from hookbox.core.watchers import Watchers
 from hookbox.delivery import health, notices
 from hookbox.delivery.headers import Headers, headers_of
 from hookbox.delivery.lane import Result, Ticket
@@ -56,6 +57,10 @@ class NobodyTells:
 
     def over(self, seq: int) -> None:
         """Do nothing."""
+
+
+def _watcher_failed(error: Exception) -> None:
+    logger.error("somebody who looks on failed", exc_info=error)
 
 
 class Interrupted(Exception):
@@ -115,6 +120,8 @@ class Attempts:
         """How long attempts took."""
         self.ended: Counter[State] = Counter()
         """Deliveries by how they ended."""
+        self.finished: Watchers[Finished] = Watchers(_watcher_failed)
+        """Shown what was written down of each attempt."""
         self.cancelled: set[DeliveryId] = set()
         """Deliveries that are not to be tried again after the attempt under way."""
         self.answered: Callable[[Ticket], object] = lambda ticket: None
@@ -326,6 +333,8 @@ class Attempts:
 
     def _count(self, finished: Finished) -> None:
         delivery = finished.delivery
+        if self.finished:
+            self.finished.show(finished)
         if finished.attempt is not None:
             self.classes[finished.attempt.outcome] += 1
             self.seconds.note(finished.attempt.took_ms / 1000)

@@ -22,8 +22,9 @@ from hookbox.delivery.egress import BadURL, Blocked, Destination, Policy
 from hookbox.delivery.proxy import DENIED, Proxy, ProxyRefused, Tunnel
 from hookbox.errors import BadAnswer
 from hookbox.webhooks.answer import AnswerReader
-from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool, Target
+from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool
 from hookbox.webhooks.resolve import Address, Resolver
+from hookbox.webhooks.target import Target
 
 MOST_READ: Final = 64 * 1024
 """Bytes of an answer's body that are read; then the status decides."""

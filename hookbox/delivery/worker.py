@@ -13,6 +13,7 @@ from gevent.pool import Group
 
 from hookbox.clock import Clock
 from hookbox.core.tally import Tally
+from hookbox.core.watchers import Watchers
 from hookbox.delivery import health, notices
 from hookbox.delivery.agenda import Agenda
 from hookbox.delivery.attempts import Attempts, Interrupted, NobodyTells, Sends, Tells, Written
@@ -32,7 +33,7 @@ from hookbox.delivery.models import (
 )
 from hookbox.delivery.notices import Notice
 from hookbox.delivery.numbers import Numbers
-from hookbox.delivery.store.base import DELETED, Begun, Entry, Store
+from hookbox.delivery.store.base import DELETED, Begun, Entry, Finished, Store
 from hookbox.delivery.terms import Terms, WorkerRules
 from hookbox.delivery.upkeep import Upkeep
 from hookbox.errors import CommandRefused, DeliveryStoreError, NotFound
@@ -304,6 +305,11 @@ class Worker:
         Whoever is told must not block.
         """
         self._terms.changed = changed
+
+    @property
+    def finished(self) -> Watchers[Finished]:
+        """Those who look on when an attempt ends."""
+        return self._attempts.finished
 
     def counts(self) -> Counts:
         """How it stands."""

@@ -92,16 +92,17 @@ class CometSessions:
         """How many are not closed; the others are kept for clients that may have missed it."""
         return sum(session.closing is None for session in self._by_key.values())
 
-    def open(self, variables: Variables, cookies: str, client_ip: str) -> CometSession:
+    def open(self, variables: Variables, cookies: str, client_ip: str, origin: str = "") -> CometSession:
         """Begin a session.
 
         Args:
             cookies: Cookie header of the handshake.
+            origin: of the page, empty if the handshake does not say.
 
         Raises:
             CommandRefused: there are too many connections.
         """
-        session = CometSession(self, variables, cookies)
+        session = CometSession(self, variables, cookies, origin)
         self.host.welcome(session, cookies, client_ip)
         self._by_key[session.key] = session
         return session
@@ -133,6 +134,7 @@ class CometSession:
         sessions: whose member it is.
         variables: of the handshake.
         cookies: of the handshake.
+        origin: of the page, empty if unknown.
     """
 
     __slots__ = (
@@ -151,13 +153,15 @@ class CometSession:
         "key",
         "on_cookies",
         "opened_at",
+        "origin",
         "outbox",
         "road",
         "variables",
     )
 
-    def __init__(self, sessions: CometSessions, variables: Variables, cookies: str) -> None:
+    def __init__(self, sessions: CometSessions, variables: Variables, cookies: str, origin: str = "") -> None:
         self._sessions = sessions
+        self.origin = origin
         self._cookies = cookies
         self.key = secrets.token_hex(32)
         self.variables = variables

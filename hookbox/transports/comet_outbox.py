@@ -112,6 +112,11 @@ class CometOutbox(Outbox):
             size = self.packets.size
             self.flusher.account(self, size if size > WORTH_ACCOUNTING else 0)
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Bytes and messages that the client has not confirmed, about."""
+        return self.packets.size, self.packets.frames + len(self.queue)
+
     def seal(self) -> None:
         """Take nothing more; the null packet follows what is queued."""
         if self.closed:

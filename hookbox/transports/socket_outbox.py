@@ -191,6 +191,12 @@ class SocketOutbox(Outbox):
             self._account(0)
         self._partial, self._backlog, self.stalled_at = b"", None, 0.0
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Bytes and messages that have not left, about."""
+        messages = len(self.queue) + len(self._backlog or ()) + bool(self._partial)
+        return self.waiting_bytes + sum(map(size_of, self.queue)), messages
+
     def drop_backlog(self) -> None:
         """Free what waits, but for the piece of which the kernel has taken a part."""
         self.queue.clear()

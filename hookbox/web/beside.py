@@ -14,6 +14,7 @@ from hookbox.web.lean import Answer, Environ
 from hookbox.web.outside import Access
 
 if TYPE_CHECKING:
+    from hookbox.admin.mount import Mount
     from hookbox.server import Server
     from hookbox.web.hub import HubDoor
 
@@ -37,6 +38,8 @@ class Beside:
         self.hub = LateApp(self._make_hub)
         self.metrics = LateApp(self._make_metrics)
         self.cookies = LateApp(self._make_cookies)
+        self.console = cache(self._make_console)
+        """The console's place, for upgrades too; loads nothing before there is a password."""
         self.admin = LateApp(self._make_admin)
 
     def hub_for_api(self, environ: Environ, body: bytes | None) -> Answer | None:
@@ -87,10 +90,15 @@ class Beside:
 
         return make_cookie_door(self._server.site)
 
-    def _make_admin(self) -> WsgiApp:
-        from hookbox.admin.mount import make_admin
+    def _make_console(self) -> Mount:
+        from hookbox.admin.mount import Mount
 
-        return make_admin(self._server, self.backlog)
+        return Mount(self._server, self._access.operator, self.backlog, apart=self._apart)
+
+    def _make_admin(self) -> WsgiApp:
+        mount = self.console()
+        mount.console()
+        return mount
 
     def _make_hub_door(self) -> HubDoor:
         from hookbox.web.hub import HubDoor

@@ -13,6 +13,7 @@ from hookbox.commands.site import Site
 from hookbox.core.limits import Bucket
 from hookbox.engine.base import Position
 from hookbox.errors import EngineError, HookboxError, LimitReached
+from hookbox.webhooks.asked import WebhookLog
 
 QUERY_REFUSAL = (
     "a token in the query string is not accepted, because it ends up in logs: send it as "
@@ -54,6 +55,7 @@ class Parts:
         congested: whether subscribers read so slowly that publishing has to wait.
         counts: further counters to show, such as those of the webhooks.
         started: monotonic seconds.
+        webhook_log: the last webhooks.
         receipts: what calls with an idempotency key were answered.
     """
 
@@ -62,6 +64,7 @@ class Parts:
     congested: Callable[[], bool]
     counts: Callable[[], Mapping[str, int]]
     started: float
+    webhook_log: WebhookLog = field(default_factory=lambda: WebhookLog(lambda: 0))
     receipts: Receipts[Position | None] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +148,10 @@ class Callers:
             if hmac.compare_digest(token, shown):
                 return caller
         raise BadToken("Invalid security token")
+
+    def operator(self) -> Caller:
+        """Whoever is logged in at the console: needs no token, and has no limit."""
+        return Caller(self._parts, 0)
 
     def _learn(self) -> None:
         settings = self._parts.site.settings

@@ -100,6 +100,7 @@ class CometDoor:
             variables,
             cookies=environ.get("HTTP_COOKIE", ""),
             client_ip=environ.get("hookbox.client_ip", ""),
+            origin=environ.get("hookbox.origin", ""),
         )
         return _spoken(environ, session, dump({"session": session.key}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bottle
 
@@ -21,6 +21,8 @@ from hookbox.web.listen import listen, tls_context
 from hookbox.web.outside import Access
 from hookbox.web.pages import make_pages
 from hookbox.web.paths import (
+    ADMIN_API,
+    ADMIN_FEED,
     HUB,
     serves_admin,
     serves_backlog,
@@ -30,6 +32,7 @@ from hookbox.web.paths import (
     serves_metrics,
     serves_streams,
 )
+from hookbox.web.upgrade import Upgrade, is_websocket_path
 
 if TYPE_CHECKING:
     from hookbox.server import Server
@@ -61,6 +64,7 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
             lambda: server.flusher.congested,
             server.counts,
             server.clock.monotonic(),
+            server.webhook_log,
         )
     )
     apart = settings.api_address is not None or DoorName.API in server.inherited
@@ -89,12 +93,45 @@ def make_doors(server: Server, predecessor: Predecessor | None) -> list[HttpServ
     ]
     public = _listener(server, DoorName.PUBLIC, settings.address, predecessor)
     if not apart:
-        return [_door(server, public, by_path([*inside, *outside], pages), public=True)]
+        everything = by_path([*inside, *outside], pages)
+        return [_door(server, public, everything, _upgrades(server, beside, True, True))]
     private = _listener(server, DoorName.API, settings.api_address or settings.address, predecessor)
     return [
-        _door(server, public, by_path(outside, pages), public=True),
-        _door(server, private, by_path(inside, pages), public=False),
+        _door(server, public, by_path(outside, pages), _upgrades(server, beside, True, False)),
+        _door(server, private, by_path(inside, pages), _upgrades(server, beside, False, True)),
     ]
+
+
+class Upgrades(NamedTuple):
+    """Which WebSockets a door serves, and who takes them over."""
+
+    serves: Callable[[str], bool]
+    judge: Callable[[dict[str, Any]], None]
+    take: Callable[[Upgrade], None]
+
+
+def _upgrades(server: Server, beside: Beside, clients: bool, console: bool) -> Upgrades:
+    """Those of a door.
+
+    Args:
+        clients: whether it serves those of browsers.
+        console: whether it serves the console's.
+    """
+
+    def serves_path(path: str) -> bool:
+        return (clients and is_websocket_path(path)) or (console and path == ADMIN_FEED)
+
+    def judge(environ: dict[str, Any]) -> None:
+        if environ["PATH_INFO"] == ADMIN_FEED:
+            beside.console().admit(environ)
+
+    def take(upgrade: Upgrade) -> None:
+        if upgrade.path == ADMIN_FEED:
+            beside.console().accept(upgrade)
+        else:
+            server.accept(upgrade)
+
+    return Upgrades(serves_path, judge, take)
 
 
 def _listener(
@@ -125,7 +162,7 @@ def _serves_comet(path: str) -> bool:
     return path.startswith("/csp/")
 
 
-def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) -> HttpServer:
+def _door(server: Server, listener: Listening, app: WsgiApp, upgrades: Upgrades) -> HttpServer:
     settings = server.settings
     return HttpServer(
         listener.sock,
@@ -134,7 +171,9 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
         settings=settings,
         admission=server.admission,
         body_limit=lambda path: limit_of(server.settings, path),
-        on_websocket=server.accept if public else None,
+        on_websocket=upgrades.take,
+        websocket_path=upgrades.serves,
+        before_upgrade=upgrades.judge,
         on_too_large=lambda environ: _end_comet_session(server, environ),
         on_visit=_log_visit if settings.log_file_access else None,
         ssl_context=tls_context(settings.certfile, settings.keyfile),
@@ -143,7 +182,7 @@ def _door(server: Server, listener: Listening, app: WsgiApp, *, public: bool) ->
 
 def limit_of(settings: Settings, path: str) -> int:
     """Bytes that the body of a request to a path may have."""
-    if serves_dispatch(path) or serves_backlog(path) or path == HUB:
+    if serves_dispatch(path) or serves_backlog(path) or path == HUB or path.startswith(ADMIN_API):
         return settings.api_body
     return body_limit(settings, path) or settings.client_body
 

@@ -119,6 +119,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
                 del self.environ["HTTP_TRANSFER_ENCODING"]
                 self.environ["CONTENT_LENGTH"] = str(len(body))
             if self.server.is_websocket(self.environ["PATH_INFO"]):
+                self.server.before_upgrade(self.environ)
                 return self._upgrade(head)
         except BadRequest as refusal:
             if refusal.status == 413 and self.environ is not None:
@@ -206,10 +207,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         self._send(f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1"))
         self._log(101, 0)
-        self._hand_over(head.headers.get("HTTP_COOKIE", ""))
+        self._hand_over(head.headers.get("HTTP_COOKIE", ""), self.environ["PATH_INFO"])
         return False
 
-    def _hand_over(self, cookies: str) -> None:
+    def _hand_over(self, cookies: str, path: str) -> None:
         sock = self.socket
         if self.server.ssl_enabled:
             sock.settimeout(0)
@@ -218,7 +219,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             sock = _socket.socket(sock.family, sock.type, sock.proto, sock.detach())
             sock.setblocking(False)
         self.socket = None
-        upgrade = Upgrade(sock, self.reader.take_rest(), cookies, self.client_ip, self.peer)
+        rest = self.reader.take_rest()
+        upgrade = Upgrade(sock, rest, cookies, self.client_ip, self.peer, path, self._origin)
         assert self.server.on_websocket is not None
         try:
             self.server.on_websocket(upgrade)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 from gevent import sleep
@@ -24,6 +25,7 @@ from hookbox.web import configure
 from hookbox.web.answers import PartlyFailed, failure, success
 from hookbox.web.caller import Caller
 from hookbox.web.params import BadParameter
+from hookbox.webhooks.asked import Asked, WebhookLog
 from hookbox.webhooks.gate import AllowAll
 
 Item = TypeVar("Item")
@@ -43,6 +45,11 @@ def breathing(items: Iterable[Item]) -> Iterator[Item]:
         if time.monotonic() - began > BREATH_SECONDS:
             sleep(1e-6)  # a sleep of 0 lets others run, but does not look at sockets
             began = time.monotonic()
+
+
+def look_through(log: WebhookLog, wanted: Callable[[Asked], bool], limit: int) -> list[Asked]:
+    """The newest webhooks that are wanted, newest first; others run in between."""
+    return list(islice(filter(wanted, breathing(reversed(list(log)))), limit))
 
 
 def _cause(caller: Caller, send_hook: bool, user: User | None = None) -> Cause:
@@ -258,6 +265,26 @@ def get_server_info(caller: Caller, names: bool) -> Result:
     if names:
         about |= {"channel_names": list(site.hub.channels), "user_names": list(site.hub.users)}
     return about
+
+
+def get_webhook_log(
+    caller: Caller, conn_id: str | None, user: str | None, channel_name: str | None, limit: int
+) -> Result:
+    """Tell the last webhooks, newest first, with what is wrong and how to mend it."""
+    from hookbox.webhooks.shown import asked_item, cookie_names, matches
+
+    wanted = matches(connection=conn_id or "", user=user or "", channel=channel_name or "")
+    found = look_through(caller.parts.webhook_log, wanted, limit)
+    return {
+        "webhooks": [
+            {
+                **asked_item(asked, caller.site.settings.secrets),
+                "client_ip": asked.question.client_ip,
+                "cookies": cookie_names(asked),
+            }
+            for asked in found
+        ]
+    }
 
 
 def set_config(caller: Caller, options: Mapping[str, JSON]) -> Result:

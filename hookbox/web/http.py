@@ -68,6 +68,8 @@ class HttpServer(WSGIServer):
         settings: limits, origins, proxies; replaced by `reconfigure`.
         body_limit: bytes that a body may have, by path.
         on_websocket: takes over an upgraded socket; must return at once. None serves no WebSockets.
+        websocket_path: whether a path is for WebSockets alone.
+        before_upgrade: is shown the environ of a handshake; raises BadRequest to refuse it.
         on_visit: called once for each answered request.
         on_too_large: called with the environ of a request whose body is over its limit.
         admission: counts connections and says when there are too many.
@@ -87,6 +89,8 @@ class HttpServer(WSGIServer):
         admission: Admission,
         body_limit: Callable[[str], int] | None = None,
         on_websocket: Callable[[Upgrade], None] | None = None,
+        websocket_path: Callable[[str], bool] = is_websocket_path,
+        before_upgrade: Callable[[dict[str, Any]], None] = lambda environ: None,
         on_visit: Callable[[Visit], None] | None = None,
         on_too_large: Callable[[dict[str, Any]], None] = lambda environ: None,
         ssl_context: Any = None,
@@ -101,6 +105,8 @@ class HttpServer(WSGIServer):
         self.admission = admission
         self.body_limit = body_limit or (lambda path: self.rules.settings.client_body)
         self.on_websocket = on_websocket
+        self.before_upgrade = before_upgrade
+        self._websocket_path = websocket_path
         self.on_visit = on_visit
         self.on_too_large = on_too_large
         self.draining = False
@@ -140,7 +146,7 @@ class HttpServer(WSGIServer):
 
     def is_websocket(self, path: str) -> bool:
         """Whether a path is for WebSockets alone."""
-        return self.on_websocket is not None and is_websocket_path(path)
+        return self.on_websocket is not None and self._websocket_path(path)
 
     def date(self) -> str:
         """The Date header's value, worked out once a second."""

@@ -242,6 +242,17 @@ METHODS: Final = (
         reads=True,
     ),
     Method(
+        "get_webhook_log",
+        (
+            Param("conn_id", params.TEXT, "only those about this connection"),
+            Param("user", params.TEXT, "only those about this user"),
+            Param("channel_name", params.TEXT, "only those about this channel"),
+            Param("limit", params.COUNT, "webhooks at most", default=50),
+        ),
+        handlers.get_webhook_log,
+        reads=True,
+    ),
+    Method(
         "set_config",
         (),
         handlers.set_config,

@@ -11,6 +11,8 @@ from hookbox.web.lean import Environ
 
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="hookbox"'),)
 LOOPBACK = ("127.", "::ffff:127.")
+OPERATOR = "hookbox.operator"
+"""In the environ of a request of whoever is logged in at the console; no header can set it."""
 
 
 class Access:
@@ -57,6 +59,10 @@ class Access:
             return None
         return self.require(environ, in_form, in_query, "dispatch")
 
+    def operator(self) -> Caller:
+        """Whoever is logged in at the console."""
+        return self._callers.operator()
+
     def require(self, environ: Environ, in_form: str = "", in_query: str = "", what: str = "this") -> Caller:
         """Who calls, by the token.
 
@@ -66,6 +72,8 @@ class Access:
         Raises:
             BadRequest: 401 without a good token, 403 where none is configured.
         """
+        if OPERATOR in environ:
+            return self.operator()
         if not any(self._settings().api_security_token):
             raise BadRequest(403, f"{what} is disabled: no API token; set api_security_token")
         caller = self.caller(environ, in_form, in_query)

@@ -63,11 +63,13 @@ class Part(NamedTuple):
 
 def own_parts(site: Site) -> list[Part]:
     """The parts that every Hookbox has."""
+    apart = site.settings.api_address is not None  # then it is on the other port
     has_token = any(site.settings.api_security_token)
     return [
         Part("WebSocket", True),
         Part("HTTP API", has_token, "web/"),
         Part("WebSub hub", site.settings.hub != "off", "hub"),
+        Part("Console", bool(site.settings.admin_password), "" if apart else "admin/"),
         Part("Browser client", True, "static/hookbox.js"),
         Part("Health", True, "healthz"),
     ]

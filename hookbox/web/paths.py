@@ -15,6 +15,8 @@ TOPICS: Final = "/topic/"
 METRICS: Final = "/metrics"
 COOKIES: Final = "/cookie/"
 ADMIN: Final = "/admin"
+ADMIN_API: Final = "/admin/api/"
+ADMIN_FEED: Final = "/admin/ws"
 
 
 def serves_dispatch(path: str) -> bool:

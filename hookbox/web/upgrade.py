@@ -22,6 +22,8 @@ class Upgrade:
         cookies: Cookie header of the request, empty without one.
         client_ip: the client's address, empty if unknown.
         peer: address of the TCP connection itself, for the limits per address.
+        path: of the request, below the prefix.
+        origin: of the page, empty if the request does not say.
     """
 
     sock: Any
@@ -29,6 +31,8 @@ class Upgrade:
     cookies: str = field(repr=False)
     client_ip: str
     peer: str = ""
+    path: str = ""
+    origin: str = ""
 
 
 def is_websocket_path(path: str) -> bool:

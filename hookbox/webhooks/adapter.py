@@ -7,9 +7,9 @@ prepared requests in, `Response` objects and its exceptions out.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 
 from gevent import ssl
 from gevent.timeout import Timeout
@@ -19,10 +19,11 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from hookbox.clock import Clock
-from hookbox.core.cookies import fits_header
 from hookbox.errors import BadAnswer
 from hookbox.webhooks.answer import AnswerReader
-from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool, Target
+from hookbox.webhooks.connections import Connection, ConnectTimedOut, Dialer, Pool
+from hookbox.webhooks.outgoing import request_line, serialize
+from hookbox.webhooks.target import Target
 
 RECEIVE = 16 * 1024  # bytes asked for at once
 MOST_HEADS = 256  # kept, one for each method and URL
@@ -31,23 +32,6 @@ CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)  # by the ot
 
 class ClosedUnanswered(exceptions.ConnectionError):
     """The connection was closed before any byte of an answer."""
-
-
-class Headers(CaseInsensitiveDict[str]):
-    """The mapping that `requests` uses, copied and walked in one go: every call does both."""
-
-    _store: Any  # an OrderedDict from the lower-case name to (name, value)
-
-    def copy(self) -> Headers:
-        """Make another with the same names and values."""
-        new = Headers.__new__(Headers)
-        new._store = self._store.copy()
-        return new
-
-    def items(self) -> ItemsView[str, str]:
-        """Names as they were given, with their values, in order."""
-        pairs: Any = self._store.values()
-        return cast(ItemsView[str, str], pairs)
 
 
 class Answer(Response):
@@ -156,7 +140,7 @@ class LeanAdapter(BaseAdapter):
         """
         connect_timeout, total = timeout
         target, head = self._head(request)
-        data = _serialize(head, request)
+        data = serialize(head, request)
         timer = Timeout.start_new(total)
         try:
             reader = self._exchange(target, data, connect_timeout)
@@ -197,8 +181,7 @@ class LeanAdapter(BaseAdapter):
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             target = Target.of(request.url or "")
-            head = f"{request.method} {request.path_url} HTTP/1.1\r\nHost: {target.authority}\r\n"
-            found = self._heads[key] = (target, head)
+            found = self._heads[key] = (target, request_line(request, target))
         return found
 
     def _exchange(self, target: Target, data: bytes, connect_timeout: float) -> AnswerReader:
@@ -255,15 +238,6 @@ def _receive(connection: Connection, reader: AnswerReader) -> None:
             reader.feed(data)
         else:
             reader.end()
-
-
-def _serialize(head: str, request: PreparedRequest) -> bytes:
-    lines = [f"{name}: {value}" for name, value in request.headers.items()]
-    if not fits_header("".join(lines)):
-        raise exceptions.InvalidHeader("a header with a line break or another control character")
-    fields = "\r\n".join(lines)
-    body = request.body or b""
-    return f"{head}{fields}\r\n\r\n".encode() + (body.encode() if isinstance(body, str) else body)
 
 
 def _mapping(headers: list[tuple[str, str]]) -> CaseInsensitiveDict[str]:

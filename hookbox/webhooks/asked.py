@@ -45,6 +45,7 @@ class Asked:
         set_cookies: values of its Set-Cookie headers: secret.
         waited: seconds until it was its turn.
         took: seconds altogether.
+        again: id of the webhook that an operator has sent once more by this one; empty for all others.
     """
 
     id: str
@@ -62,6 +63,12 @@ class Asked:
     set_cookies: tuple[str, ...] = field(default=(), repr=False)
     waited: float = 0.0
     took: float = 0.0
+    again: str = ""
+
+    @property
+    def channel(self) -> str:
+        """Name of the channel that it is about, empty for none."""
+        return self.question.fields.get("channel_name", "")
 
 
 class WebhookLog:

@@ -11,9 +11,9 @@ from requests import PreparedRequest, Request
 
 from hookbox import __version__
 from hookbox.errors import ConfigError
-from hookbox.webhooks.adapter import Headers
-from hookbox.webhooks.connections import Target
 from hookbox.webhooks.gate import Question
+from hookbox.webhooks.outgoing import Headers
+from hookbox.webhooks.target import Target
 
 if TYPE_CHECKING:
     from hookbox.settings import Settings

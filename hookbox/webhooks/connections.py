@@ -6,8 +6,7 @@ import select
 import ssl
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import certifi
 import gevent
@@ -17,40 +16,11 @@ from gevent.timeout import Timeout
 
 from hookbox.clock import Clock
 from hookbox.webhooks.resolve import Address, Resolver
+from hookbox.webhooks.target import Target
 
 poll = monkey.get_original("select", "poll")  # it only looks and never waits
-DEFAULT_PORTS = {"http": 80, "https": 443}
 IDLE = 3.0  # seconds an unused connection is kept: shorter than what most servers keep theirs
 SWEEP = 1.0  # seconds between two looks for those
-
-
-class Target(NamedTuple):
-    """Where an application listens; `host` is a name or an address without brackets."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Target:
-        """Read it off an absolute URL.
-
-        Raises:
-            ValueError: not http or https, no host, or a bad port. The text does not hold the URL.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise ValueError("not an http or https URL")
-        return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
-
-    @property
-    def authority(self) -> str:
-        """Host and port as the Host header has them: without the port that the scheme implies."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
 
 
 class ConnectTimedOut(OSError):

@@ -21,6 +21,8 @@ from hookbox.engine.memory import MemoryBroker
 from hookbox.protocol.disconnects import Disconnect
 from hookbox.settings import Settings
 from hookbox.web.api import make_api
+from hookbox.web.caller import Callers, Parts
+from hookbox.webhooks.asked import WebhookLog
 from hookbox.webhooks.gate import Allow, Question, Refuse
 
 TOKEN = "a-token"
@@ -161,12 +163,16 @@ class Rig:
             fan_out=lambda frame, outboxes: [outbox.put(frame) for outbox in outboxes] and None,
             later=self.later,
         )
-        self.app = make_api(
+        self.webhook_log = WebhookLog(lambda: 100)
+        parts = Parts(
             self.site,
-            apply_settings=self._apply,
-            congested=lambda: self.congested,
-            counts=lambda: {"asked": len(self.gate.asked)},
+            self._apply,
+            lambda: self.congested,
+            lambda: {"asked": len(self.gate.asked)},
+            self.clock.monotonic(),
+            self.webhook_log,
         )
+        self.app = make_api(self.site, apply_settings=self._apply, callers=Callers(parts))
 
     def _apply(self, changes: dict[str, Any]) -> None:
         self.changes.append(dict(changes))

@@ -12,6 +12,8 @@ from hookbox.core.options import ChannelOptions, Polling, UserOptions
 from hookbox.web.api import BARE
 from hookbox.web.configure import CHANGEABLE
 from hookbox.web.methods import BY_NAME, METHODS
+from hookbox.webhooks.asked import Asked, Verdict
+from hookbox.webhooks.gate import Question
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", MANUAL, re.MULTILINE | re.DOTALL))
@@ -19,9 +21,9 @@ SPECIFIED = {
     "publish", "publish_multi", "batch", "subscribe", "unsubscribe", "message", "create_channel", "destroy_channel",
     "get_channel_info", "channel_info", "set_channel_options", "history", "state_set_key", "state_delete_key",
     "state_multi_set", "get_user_info", "set_user_options", "disconnect", "disconnect_user", "get_server_info",
-    "set_config",
+    "get_webhook_log", "set_config",
 }  # fmt: skip
-READING = {"get_channel_info", "history", "get_user_info", "get_server_info"}
+READING = {"get_channel_info", "history", "get_user_info", "get_server_info", "get_webhook_log"}
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +186,15 @@ def call(rig, command):
     return rig.request(method, url, content_type=headers.get("Content-Type", FORM), **sent)
 
 
+def failed_webhook():
+    question = Question(
+        "subscribe", {"channel_name": "lobby", "user": "ann"}, "sessionid=abc", connection="c1"
+    )
+    url = "http://127.0.0.1:8000/hookbox/subscribe"
+    failed = Verdict.FAILED
+    return Asked("k-1", 1767225600.25, question, url=url, verdict=failed, why="status 404", status=404, took=0.25)
+
+
 def shape(value):
     """What of an answer is the same each time."""
     if isinstance(value, dict):
@@ -201,6 +212,7 @@ def test_the_examples_of_the_manual_work_and_answer_what_it_says():
     ids = {"id-of-carl": "5d0c7f2be1a64a8f9f3b6a4e2c1d0b7a"}
     rig.site.hub.connections[ids["id-of-carl"]] = rig.site.hub.connections.pop("id-of-carl")
     assert rig.form("subscribe", channel_name="lobby", name="bob").result == {}
+    rig.webhook_log.keep(failed_webhook())
     examples = commands(MANUAL)
     assert len(examples) == len(METHODS) + 1, "each method has one, and there is one at the top"
     for command, answer in examples:

@@ -7,10 +7,10 @@ from requests.structures import CaseInsensitiveDict
 
 from hookbox.errors import ConfigError
 from hookbox.settings import Settings
-from hookbox.webhooks.adapter import Headers
 from hookbox.webhooks.calls import Calls, encode_form
-from hookbox.webhooks.connections import Target
 from hookbox.webhooks.gate import Question
+from hookbox.webhooks.outgoing import Headers
+from hookbox.webhooks.target import Target
 
 texts = st.text(st.characters(codec="utf-8"))
 DEFAULTS = Settings()

@@ -42,6 +42,13 @@ def test_A4_narrowing_forwards_one_name_only(request_jar, script, kept, only):
     assert merged == ({} if expected is None else {only: expected})
 
 
+@pytest.mark.parametrize("only", [None, "__Host-hookbox_admin", "a"])
+def test_A4_the_cookie_of_a_login_at_the_console_is_never_forwarded(only):
+    secret = "__Host-hookbox_admin=secret"
+    merged = merge(f"a=1; {secret}", secret, {"__Host-hookbox_admin": "secret"}, only)
+    assert "secret" not in merged
+
+
 @given(st.text(), st.text(), st.text())
 def test_A4_nothing_merged_can_break_out_of_its_header(request_text, script, kept):
     with suppress(ProtocolError):

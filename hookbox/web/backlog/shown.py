@@ -11,6 +11,7 @@ from hookbox.delivery.models import Attempt, Endpoint, Message, Wishes
 from hookbox.delivery.notices import iso, masked
 from hookbox.delivery.outcome import MASKED, SECRET
 from hookbox.delivery.store.backlog import Job
+from hookbox.delivery.store.base import Finished
 from hookbox.delivery.store.looking import Headline, Listed
 from hookbox.webhooks.signing import Secret
 
@@ -74,6 +75,27 @@ def delivery(listed: Listed) -> JSONObject:
         "created": time(about.created_ms),
         "due": None if about.state.over else time(about.due_ms),
         "done": time(about.done_ms),
+    }
+
+
+def finished(about: Finished) -> JSONObject:
+    """What became of an attempt, for those who look on."""
+    made = about.delivery
+    last = about.attempt
+    return {
+        "id": made.id,
+        "seq": made.seq,
+        "url": masked(made.url),
+        "endpoint": made.endpoint,
+        "state": made.state.value,
+        "reason": made.reason or None,
+        "attempts": made.attempts,
+        "failures": made.failures,
+        "last_status": made.last_status or None,
+        "class": last.outcome if last else None,
+        "took_ms": last.took_ms if last else None,
+        "due": None if made.state.over else time(made.due_ms),
+        "done": time(made.done_ms),
     }
 
 

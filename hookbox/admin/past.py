@@ -1,0 +1,97 @@
+"""What has happened to connections: the last notes of the journal, by which one can be followed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hookbox.core.values import JSON, JSONObject
+from hookbox.core.watchers import Note
+
+KEPT: Final = 10_000
+
+
+@dataclass(slots=True)
+class Kept:
+    """One note, as it was at that moment.
+
+    Args:
+        at: seconds since the epoch.
+    """
+
+    at: float
+    kind: str
+    connection: str
+    session: str
+    user: str
+    about: JSONObject
+
+    def item(self) -> JSONObject:
+        """The note as the console shows it."""
+        return {
+            "at": self.at,
+            "kind": self.kind,
+            "connection": self.connection,
+            "session": self.session,
+            "user": self.user,
+            "about": self.about,
+        }
+
+
+class Past:
+    """The last notes.
+
+    Args:
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._kept: deque[Kept] = deque(maxlen=KEPT)
+        self._later_ids: dict[str, str] = {}
+        """What those were called first that have taken the place of an earlier connection."""
+
+    def keep(self, note: Note) -> Kept:
+        """Remember what happened; returns what is remembered.
+
+        A connection that takes the place of an earlier one bears its id from then on, so what it did before
+        belongs there, too.
+        """
+        connection = note.connection
+        user = connection.user.name if connection.user else ""
+        kept = Kept(self._now(), note.kind, connection.id, connection.session, user, dict(note.about))
+        before = kept.about.pop("before", None)
+        if isinstance(before, str):
+            self._later_ids[before] = kept.connection
+            if len(self._later_ids) > KEPT:
+                del self._later_ids[next(iter(self._later_ids))]
+        self._kept.append(kept)
+        return kept
+
+    def _all(self) -> list[Kept]:
+        """All of them, by the ids that their connections have in the end."""
+        for kept in self._kept:
+            kept.connection = self._later_ids.get(kept.connection, kept.connection)
+        return list(self._kept)
+
+    def of_connection(self, connection: str) -> list[Kept]:
+        """The notes of one connection, oldest first."""
+        return [kept for kept in self._all() if kept.connection == connection]
+
+    def of_session(self, session: str) -> list[Kept]:
+        """The notes of all connections of one login of the application, oldest first."""
+        everything = self._all()
+        names = {kept.connection for kept in everything if kept.session == session}
+        return [kept for kept in everything if kept.connection in names]
+
+
+def in_order(items: list[JSONObject]) -> list[JSON]:
+    """Items by the time at which they happened."""
+
+    def at(item: JSONObject) -> float:
+        value = item["at"]
+        return value if isinstance(value, float | int) else 0.0
+
+    return [*sorted(items, key=at)]
