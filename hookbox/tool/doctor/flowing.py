@@ -1,0 +1,114 @@
+"""Does what is sent arrive when it is sent: streams, long polls."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from hookbox.tool.doctor import mends
+from hookbox.tool.doctor.case import Case
+from hookbox.tool.doctor.comet import CometLine, Unexpected, Unpacker
+from hookbox.tool.findings import Finding, ok, warning, wrong
+from hookbox.tool.wire import Flow
+
+STREAM_SECONDS: Final = 3
+"""How long the streamed answer lasts: one that is held back comes then, as a whole."""
+POLL_SECONDS: Final = 1
+TOLERANCE: Final = 1.5
+"""Seconds that something may be late on a slow line."""
+SSE_SECONDS: Final = 4.0
+QUIET_STREAM: Final = "/stream?topic=hookbox-doctor&heartbeat=60"
+
+
+def streaming(case: Case) -> Iterator[Finding]:
+    """Look whether an answer that is streamed comes piece by piece."""
+    query = f"du={STREAM_SECONDS}&is=1&bs=%0A"
+    try:
+        line = CometLine(case, query)
+    except Unexpected as error:
+        mend = mends.NOT_FORWARDED.format(path=case.place.path)
+        yield wrong("comet", "comet does not get through", error.answer.told, mend)
+        return
+    try:
+        with line.begin("a=-1", {"Accept-Encoding": "gzip"}, STREAM_SECONDS + case.timeout) as flow:
+            yield _about_stream(line, flow)
+    finally:
+        line.close()
+    yield from _about_events(case)
+
+
+def _about_stream(line: CometLine, flow: Flow) -> Finding:
+    head = flow.head
+    unpacker = Unpacker(head.header("content-encoding"))
+    first = flow.read(STREAM_SECONDS + TOLERANCE)
+    came = flow.took()
+    seen = f"the first piece came after {came:.1f} s"
+    packed = f", compressed by {head.header('content-encoding')}" if unpacker.packed else ""
+    if came > STREAM_SECONDS - 0.5:
+        if head.header("content-length"):
+            what = "the proxy speaks HTTP/1.0 to Hookbox: comet polls instead of streaming"
+            return warning("http10", what, seen, mends.HTTP10)
+        what = "streamed answers are held back until their end"
+        return wrong("buffering", what, seen + packed, mends.BUFFERING)
+    text = unpacker.feed(first)
+    line.send("SUBSCRIBE", {"channel_name": "hookbox-doctor"})  # not connected: answered by an ERROR at once
+    sent = time.monotonic()
+    try:
+        while b"ERROR" not in text and b"[1," not in text.replace(b" ", b""):
+            piece = flow.read(STREAM_SECONDS + TOLERANCE)
+            if not piece:
+                break
+            text += unpacker.feed(piece)
+    except (OSError, http.client.HTTPException):
+        pass
+    late = time.monotonic() - sent
+    if late > TOLERANCE:
+        seen = f"a piece came {late:.1f} s after it was sent{packed}"
+        return wrong("buffering", "streamed answers are held back", seen, mends.BUFFERING)
+    if unpacker.packed:
+        what = "the proxy compresses what streams; it comes in time, but costs the proxy memory for each"
+        return warning("compressed", what, packed.lstrip(", "), mends.GZIP)
+    return ok("streaming", "streamed answers come piece by piece", f"{late * 1000:.0f} ms")
+
+
+def _about_events(case: Case) -> Iterator[Finding]:
+    """Server-Sent Events, which only the token opens without asking the application."""
+    if case.api is None or case.api.token == "":
+        return
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {case.api.token}"}
+    try:
+        with case.flow("GET", QUIET_STREAM, headers, timeout=SSE_SECONDS) as flow:
+            if flow.head.status != 200:
+                return  # another token, or a port apart
+            flow.read(SSE_SECONDS)
+            yield ok("events", "Server-Sent Events come at once", f"{flow.took() * 1000:.0f} ms")
+    except TimeoutError:
+        what = "Server-Sent Events of /stream are held back"
+        yield wrong("buffering", what, f"nothing within {SSE_SECONDS:g} s", mends.BUFFERING)
+
+
+def long_poll(case: Case) -> Iterator[Finding]:
+    """Look whether a long poll waits as long as it should, and ends when there is news."""
+    try:
+        line = CometLine(case, f"du={POLL_SECONDS}")
+    except Unexpected:
+        return  # told already
+    try:
+        with line.begin("a=-1") as flow:
+            answer = flow.whole(POLL_SECONDS + case.timeout)
+        if answer.status != 200:
+            mend = mends.idle(case.learned.ping_interval)
+            yield wrong("long_poll", "long polls are cut off", answer.told, mend)
+        elif answer.took < POLL_SECONDS - 0.3:
+            what = "a long poll is answered before there is anything to say: is there a cache?"
+            mend = "Have nothing of Hookbox cached: its answers say Cache-Control: no-store."
+            yield wrong("cached", what, f"after {answer.took:.1f} s", mend)
+        elif answer.took > POLL_SECONDS + TOLERANCE:
+            seen = f"after {answer.took:.1f} s"
+            yield wrong("buffering", "long polls are held back", seen, mends.BUFFERING)
+        else:
+            yield ok("long_poll", "long polls wait, and end in time", f"{answer.took:.1f} s")
+    finally:
+        line.close()
