@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
 from typing import Final
 
@@ -64,6 +65,7 @@ class Answer:
         return f"{line}: {first}" if first and not first.startswith(line) else first or line
 
 
+@cache
 def tls_context(cacert: str = "") -> ssl.SSLContext:
     """What certificates are judged by: the system's authorities, those of `certifi`, and `cacert`.
 
@@ -78,8 +80,12 @@ def tls_context(cacert: str = "") -> ssl.SSLContext:
     return context
 
 
-def dial(place: Place, context: ssl.SSLContext, timeout: float) -> socket.socket:
+def dial(place: Place, cacert: str, timeout: float) -> socket.socket:
     """A connection to a place, with TLS if it is https.
+
+    Args:
+        cacert: as of `tls_context`.
+        timeout: seconds to connect; what is done with the connection then has as many.
 
     Raises:
         OSError: no such name (`socket.gaierror`), refused, a wrong certificate (`ssl.SSLError`) ...
@@ -87,7 +93,9 @@ def dial(place: Place, context: ssl.SSLContext, timeout: float) -> socket.socket
     sock = socket.create_connection((place.host, place.port), timeout)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return context.wrap_socket(sock, server_hostname=place.host) if place.secure else sock
+        if not place.secure:  # loading certificates takes longer than all the rest
+            return sock
+        return tls_context(cacert).wrap_socket(sock, server_hostname=place.host)
     except BaseException:
         sock.close()
         raise

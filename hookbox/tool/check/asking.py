@@ -65,7 +65,9 @@ class Asker:
     def __init__(self, settings: Settings, cacert: str = "") -> None:
         self._settings = settings
         self._calls = Calls(settings)
-        self._context = tls_context(cacert)
+        self._cacert = cacert
+        if cacert:
+            tls_context(cacert)
         self._kept: tuple[Target, socket.socket] | None = None
 
     def url(self, action: str) -> str:
@@ -148,7 +150,7 @@ class Asker:
         place = Place(target.scheme, target.host, target.port)
         limit = min(self._settings.webhook_connect_timeout, _left(deadline))
         try:
-            sock = dial(place, self._context, limit)
+            sock = dial(place, self._cacert, limit)
         except TimeoutError:
             raise Unanswered(f"no connection within {limit:g} s") from None
         sock.settimeout(_left(deadline))

@@ -170,9 +170,10 @@ def _ask_all(
         if action == "connect":
             cast = replace(cast, user=_name(one.asked) or cast.user)
     answers = {one.action for one in tried if one.answered}
+    forbidden = any(one.action == "connect" and one.asked.status in (401, 403) for one in tried)
     for trial in illegal(cast, with_secret=bool(settings.webhook_secret)):
         is_for_all = trial.how == UNKNOWN_ACTION and "connect" in answers
-        if is_for_all or trial.question.action in answers or (trial.wrong_secret and "connect" in wanted):
+        if is_for_all or trial.question.action in answers or (trial.wrong_secret and forbidden):
             put(trial)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -68,7 +67,7 @@ class Case:
 
     Args:
         place: Hookbox, as the pages have it.
-        context: what certificates are judged by.
+        cacert: file with certificates to trust besides, empty for none.
         page: a page that connects, None if none was given.
         origin: of the pages, empty for Hookbox's own.
         cookies: of a browser, empty for none.
@@ -80,7 +79,7 @@ class Case:
     """
 
     place: Place
-    context: ssl.SSLContext
+    cacert: str = ""
     page: Place | None = None
     origin: str = ""
     cookies: str = field(default="", repr=False)
@@ -104,7 +103,7 @@ class Case:
         Args:
             timeout: seconds for the head of the answer; default: that of the case.
         """
-        sock = dial(self.place, self.context, timeout or self.timeout)
+        sock = dial(self.place, self.cacert, timeout or self.timeout)
         return Flow(sock, self.place, method, self.place.path + path, headers, body)
 
     def fetch(

@@ -76,7 +76,7 @@ def run_doctor(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
     case, remarks = _case(given)
     wanted = _wanted(given.only)
     findings: list[Finding] = []
-    progress = None if given.quiet else Progress()
+    progress = None if given.quiet else Progress(every=0.0)
     end = 0
     try:
         for name in wanted:
@@ -137,12 +137,13 @@ def _case(given: argparse.Namespace) -> tuple[Case, tuple[str, ...]]:
     except BadJSON as error:
         raise ToolError(f"--payload is not JSON: {error}", USAGE) from None
     try:
-        context = tls_context(given.cacert)
+        if given.cacert:
+            tls_context(given.cacert)
     except OSError as error:
         raise ToolError(f"--cacert: {given.cacert} cannot be read: {error}", USAGE) from None
     case = Case(
         place=place,
-        context=context,
+        cacert=given.cacert,
         page=page,
         origin=_origin(given.origin),
         cookies=cookie_of(given),
@@ -164,7 +165,7 @@ def _origin(text: str) -> str:
 
 
 def _api(given: argparse.Namespace, place: Place) -> Api | None:
-    """The API. A token of the environment is not used: it is for another server than whatever was typed here."""
+    """The API. A token of the environment is not used: it may be for another server than this one."""
     token = given.token or (first_line(given.token_file, "--token-file") if given.token_file else "")
     if not token:
         return None

@@ -13,12 +13,14 @@ from hookbox.tool.doctor.comet import CometLine, Unexpected, Unpacker
 from hookbox.tool.findings import Finding, ok, warning, wrong
 from hookbox.tool.wire import Flow
 
-STREAM_SECONDS: Final = 3
+STREAM_SECONDS: Final = 2
 """How long the streamed answer lasts: one that is held back comes then, as a whole."""
 POLL_SECONDS: Final = 1
 TOLERANCE: Final = 1.5
 """Seconds that something may be late on a slow line."""
-SSE_SECONDS: Final = 4.0
+SSE_SECONDS: Final = 2.5
+LIKE_A_BROWSER: Final = {"Accept-Encoding": "gzip"}
+"""A proxy that compresses collects what it compresses."""
 QUIET_STREAM: Final = "/stream?topic=hookbox-doctor&heartbeat=60"
 
 
@@ -32,11 +34,13 @@ def streaming(case: Case) -> Iterator[Finding]:
         yield wrong("comet", "comet does not get through", error.answer.told, mend)
         return
     try:
-        with line.begin("a=-1", {"Accept-Encoding": "gzip"}, STREAM_SECONDS + case.timeout) as flow:
-            yield _about_stream(line, flow)
+        with line.begin("a=-1", LIKE_A_BROWSER, STREAM_SECONDS + case.timeout) as flow:
+            finding = _about_stream(line, flow)
     finally:
         line.close()
-    yield from _about_events(case)
+    yield finding
+    if finding.key != "buffering":
+        yield from _about_events(case)
 
 
 def _about_stream(line: CometLine, flow: Flow) -> Finding:
@@ -77,7 +81,7 @@ def _about_events(case: Case) -> Iterator[Finding]:
     """Server-Sent Events, which only the token opens without asking the application."""
     if case.api is None or case.api.token == "":
         return
-    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {case.api.token}"}
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {case.api.token}", **LIKE_A_BROWSER}
     try:
         with case.flow("GET", QUIET_STREAM, headers, timeout=SSE_SECONDS) as flow:
             if flow.head.status != 200:

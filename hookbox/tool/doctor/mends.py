@@ -18,7 +18,8 @@ BUFFERING: Final = """\
 Have the proxy pass answers on as they come. nginx, in the location of Hookbox:
     proxy_http_version 1.1;
     proxy_buffering off;
-and without proxy_ignore_headers X-Accel-Buffering, and without gzip there. Caddy: flush_interval -1."""
+    gzip off;
+and no proxy_ignore_headers X-Accel-Buffering. Caddy: flush_interval -1. Apache: SetEnv no-gzip 1."""
 HTTP10: Final = """\
 Comet cannot stream over HTTP/1.0 and polls instead. nginx, in the location of Hookbox:
     proxy_http_version 1.1;"""

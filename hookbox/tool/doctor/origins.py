@@ -22,6 +22,12 @@ CREDENTIALS: Final = "access-control-allow-credentials"
 def origin(case: Case) -> Iterator[Finding]:
     """Look which origins are let in, and what CORS headers they get."""
     own, pages = case.place.origin, case.pages
+    answer = _ask(case, FOREIGN)
+    if answer.status != 403:
+        what = "pages of any site may connect, with your users' cookies"
+        yield wrong("origin_open", what, f"Origin: {FOREIGN}: {answer.told}", mends.ORIGIN_HEADER)
+        return
+    yield ok("origin_foreign", "pages of other sites are refused")
     answer = _ask(case, own)
     if answer.status == 403:
         what = "pages of Hookbox's own host are refused: the proxy changes the Host header"
@@ -39,12 +45,6 @@ def origin(case: Case) -> Iterator[Finding]:
         elif is_hookbox(answer):
             yield ok("origin", f"pages of {pages} may connect")
             yield from _about_cors(answer, pages)
-    answer = _ask(case, FOREIGN)
-    if answer.status == 403:
-        yield ok("origin_foreign", "pages of other sites are refused")
-    else:
-        what = "pages of any site may connect, with your users' cookies"
-        yield wrong("origin_open", what, f"Origin: {FOREIGN}: {answer.told}", mends.ORIGIN_HEADER)
 
 
 def _ask(case: Case, origin: str) -> Answer:
@@ -101,7 +101,7 @@ def page_cookies(case: Case) -> Iterator[Finding]:
 
 def _page(case: Case, page: Place) -> Answer | Finding:
     try:
-        sock = dial(page, case.context, case.timeout)
+        sock = dial(page, case.cacert, case.timeout)
         with Flow(sock, page, "GET", page.path + ("" if page.path else "/")) as flow:
             return flow.whole(case.timeout)
     except (OSError, http.client.HTTPException) as error:

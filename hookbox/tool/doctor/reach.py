@@ -33,7 +33,7 @@ def reach(case: Case) -> Iterator[Finding]:
     yield from _try_each(case, addresses)
     began = time.monotonic()
     try:
-        sock = dial(place, case.context, case.timeout)
+        sock = dial(place, case.cacert, case.timeout)
     except ssl.SSLCertVerificationError as error:
         raise Hopeless(_certificate(error, place)) from None
     except ssl.SSLError as error:
@@ -147,7 +147,7 @@ def _about_plain_http(case: Case) -> Iterator[Finding]:
         return
     plain = replace(place, scheme="http", port=80)
     try:
-        sock = dial(plain, case.context, min(case.timeout, ADDRESS_SECONDS))
+        sock = dial(plain, case.cacert, min(case.timeout, ADDRESS_SECONDS))
         with Flow(sock, plain, "GET", f"{plain.path}/") as flow:
             answer = flow.whole(case.timeout)
     except (OSError, http.client.HTTPException):

@@ -57,7 +57,7 @@ class SocketLine:
     """
 
     def __init__(self, case: Case, headers: Mapping[str, str] | None = None) -> None:
-        self.sock = dial(case.place, case.context, case.timeout)
+        self.sock = dial(case.place, case.cacert, case.timeout)
         self._rest = bytearray()
         self._sent = 0
         self._lines = ""
@@ -156,15 +156,16 @@ class SocketLine:
         if not version.startswith("HTTP/") or not status.isdecimal():
             raise OSError("what answers does not speak HTTP")
         pairs = tuple((name.strip(), value.strip()) for name, _, value in (x.partition(":") for x in lines))
-        body = b"" if status == "101" else self._body(until)
+        sizes = [value for name, value in pairs if name.lower() == "content-length" and value.isdecimal()]
+        body = b"" if status == "101" else self._body(until, int(next(iter(sizes), MOST_BODY)))
         number = 10 if version == "HTTP/1.0" else 11
         return Answer(int(status), reason, pairs, body, time.monotonic() - began, number)
 
-    def _body(self, until: float) -> bytes:
+    def _body(self, until: float, size: int) -> bytes:
         """The beginning of a body, as far as it comes soon: enough to tell who speaks."""
         soon = min(until, time.monotonic() + 1.0)
         try:
-            while len(self._rest) < MOST_BODY:
+            while len(self._rest) < min(size, MOST_BODY):
                 self._receive(soon)
         except OSError:
             pass
