@@ -92,7 +92,8 @@ http {{
                 with contextlib.suppress(OSError):
                     socket.create_connection(("127.0.0.1", port), 1).close()
                     break
-                assert self.process.poll() is None and time.monotonic() < until, self._errors.read_text()
+                if self.process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"nginx did not start:\n{self._errors.read_text()}")
                 time.sleep(0.01)
 
     def stop(self):
