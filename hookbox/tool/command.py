@@ -45,7 +45,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     given = make_parser().parse_args(list(argv))
     if given.command in EXAMINE:
-        return EXAMINE[given.command](given, environ)
+        code = EXAMINE[given.command](given, environ)
+        _flushed()
+        return code
     given.job = ""
     api = Api(find_target(given, environ))
     act: dict[str, Callable[..., JSONObject]] = {

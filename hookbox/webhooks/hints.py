@@ -17,7 +17,11 @@ from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.option_faults import option_fault
 
 WANTED: Final = 'status 200 and JSON: [true, {...}] or [false, {"error": "why"}]'
-_SECRET: Final = re.compile(r"\bsecret\b", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"\b(?:wrong|invalid|bad|incorrect|missing|mismatch)\b.*\bsecret\b"
+    r"|\bsecret\b.*(?:wrong|invalid|bad|incorrect|missing|mismatch|match|fail|verif)",
+    re.IGNORECASE,
+)
 _CSRF_MEND: Final = """\
 Take the webhooks' views out of CSRF protection; the webhook secret is what guards them. Django:
 @csrf_exempt (or the app hookbox.contrib.django, which has done it); Flask-WTF: csrf.exempt(view);
@@ -186,8 +190,11 @@ def _error_page(asked: Asked) -> Hint:
 
 
 def _redirect(asked: Asked) -> Hint:
-    target = urljoin(asked.url, asked.location)
-    here, there = urlsplit(asked.url), urlsplit(target)
+    try:
+        here, there = urlsplit(asked.url), urlsplit(urljoin(asked.url, asked.location))
+    except ValueError:
+        what = f"redirected to something that is no URL (status {asked.status})"
+        return Hint("redirect", what, "Look into the application's settings for its own address.")
     shown = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}" if there.netloc else there.path
     what = f"redirected to {shown} (status {asked.status})"
     if there.path == here.path + "/":
@@ -212,7 +219,7 @@ def _redirect(asked: Asked) -> Hint:
             "Start Hookbox with --cbhttps and the port of https (--cbport 443), or except the webhooks from "
             "the redirect (Django: SECURE_REDIRECT_EXEMPT).",
         )
-    if there.path == here.path:
+    if there.path == here.path and there.hostname != here.hostname:
         mend = f"Start Hookbox with --cbhost {there.hostname}."
         return Hint("host_redirect", f"{what}: it goes by another name", mend)
     return Hint("redirect", what, "Hookbox follows no redirects: name the address itself, with --cbpath.")

@@ -17,7 +17,7 @@ from hookbox.settings import Settings
 from hookbox.tool.check.asking import Asker
 from hookbox.tool.check.judging import Tried, fatal, judge, verdict_of
 from hookbox.tool.check.questions import ACTIONS, UNKNOWN_ACTION, Cast, Trial, illegal, legal
-from hookbox.tool.findings import Finding, Grade, exit_code
+from hookbox.tool.findings import Finding, exit_code
 from hookbox.tool.places import read_place
 from hookbox.tool.problems import INTERRUPTED, UNREACHABLE, USAGE, ToolError
 from hookbox.tool.progress import Progress
@@ -253,7 +253,7 @@ def _as_json(asker: Asker, tried: Sequence[Tried], findings: Sequence[Finding]) 
             }
             for one in tried
         ],
-        "findings": [finding.as_json() for finding in findings if finding.grade is not Grade.OK],
+        "findings": [finding.as_json() for finding in findings],
     }
 
 

@@ -77,14 +77,14 @@ def run_doctor(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
     wanted = _wanted(given.only)
     findings: list[Finding] = []
     progress = None if given.quiet else Progress(every=0.0)
-    end = 0
+    end, name = 0, ""
     try:
         for name in wanted:
             if progress is not None:
                 progress.show(f"looking at {PROBES[name][0]}{_patience(case, name)}")
             _examine(case, name, findings)
     except Hopeless as hopeless:
-        findings.append(replace(hopeless.finding, where=hopeless.finding.where or "reach"))
+        findings.append(replace(hopeless.finding, where=name))
         end = UNREACHABLE if hopeless.silent else 0
     except KeyboardInterrupt:
         end = INTERRUPTED
@@ -179,7 +179,7 @@ def _api(given: argparse.Namespace, place: Place) -> Api | None:
 def _wanted(only: str) -> list[str]:
     if not only:
         return list(PROBES)
-    names = {name.strip() for name in only.split(",")}
+    names = {"reach", *(name.strip() for name in only.split(","))}
     if unknown := next((name for name in sorted(names) if name not in PROBES), None):
         raise ToolError(f"--only: there is no probe {unknown!r}, but {', '.join(PROBES)}", USAGE)
     for name in tuple(names):

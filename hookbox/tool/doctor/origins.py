@@ -96,7 +96,7 @@ def page_cookies(case: Case) -> Iterator[Finding]:
         yield ok("page_cookies", "the page's cookies are for Hookbox's host, too")
     else:
         what = f"cookies of {page.host} do not come along to {place.host}, another host"
-        yield wrong("cookie_host", what, "the page set none to look at", mends.one_host(page, place))
+        yield warning("cookie_host", what, "the page set none to look at", mends.one_host(page, place))
 
 
 def _page(case: Case, page: Place) -> Answer | Finding:

@@ -93,8 +93,13 @@ def _listen(case: Case, next_frame: Callable[[], list[JSON]]) -> None:
     """Wait for the word on a CONNECT."""
     learned = case.learned
     until = time.monotonic() + max(case.timeout, 10.0)
+    learned.greeted = True
     while time.monotonic() < until:
-        match next_frame():
+        try:
+            answer = next_frame()
+        except TimeoutError:
+            return
+        match answer:
             case [_, "CONNECTED", {"conn_id": str(connection), "ping_interval": interval, **others}]:
                 learned.connection, learned.user = connection, str(others.get("name", ""))
                 if isinstance(interval, int | float) and interval > 0:
@@ -103,4 +108,3 @@ def _listen(case: Case, next_frame: Callable[[], list[JSON]]) -> None:
             case [_, "ERROR", dict(args)]:
                 learned.refusal = str(args.get("code") or "error"), str(args.get("msg") or "")
                 break
-    learned.greeted = True
