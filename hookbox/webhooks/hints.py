@@ -17,6 +17,7 @@ from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.option_faults import option_fault
 
 WANTED: Final = 'status 200 and JSON: [true, {...}] or [false, {"error": "why"}]'
+LONGEST_REASON: Final = 200
 _SECRET: Final = re.compile(
     r"\b(?:wrong|invalid|bad|incorrect|missing|mismatch)\b.*\bsecret\b"
     r"|\bsecret\b.*(?:wrong|invalid|bad|incorrect|missing|mismatch|match|fail|verif)",
@@ -227,9 +228,20 @@ def _redirect(asked: Asked) -> Hint:
 
 def _refused(asked: Asked) -> Hint | None:
     """A no is an answer like a yes, unless it is about what both sides have to agree on."""
-    if _SECRET.search(asked.why):
-        return secret_mismatch(asked.why)
-    return None
+    said = next(filter(_SECRET.search, _reasons(asked)), None)
+    return secret_mismatch(said) if said else None
+
+
+def _reasons(asked: Asked) -> list[str]:
+    """What the application says of its no: for the page, and for the log."""
+    reasons = [asked.why]
+    try:
+        match load(asked.body):
+            case [False, dict(options)]:
+                reasons += [str(options.get(name) or "")[:LONGEST_REASON] for name in ("msg", "error")]
+    except BadJSON:
+        pass
+    return reasons
 
 
 def secret_mismatch(why: str) -> Hint:

@@ -93,6 +93,9 @@ def _judge_one(one: Tried, settings: Settings) -> list[Finding]:
 def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
     asked = one.asked
     hint = hint_for(asked)
+    if hint is not None and one.action == "hub_subscribe" and asked.status in (404, 405):
+        what = "the application has nothing for hub_subscribe: nobody can subscribe to topics by WebSub"
+        return [note("no_hub_subscribe", what, "", "That is all right, unless somebody should.")]
     if hint is not None:
         ignored = hint.key == "option" and "ignored" in hint.what
         grade = Grade.WARNING if ignored else Grade.WRONG
@@ -111,10 +114,12 @@ def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
 
 def _denied(one: Tried) -> Finding:
     said = f"the application says no: “{one.asked.why}”"
-    if not one.trial.question.cookies and one.action != "hub_subscribe":
+    if one.action == "hub_subscribe":
+        return note("denied", said)
+    if not one.trial.question.cookies:
         mend = "Nobody is logged in here. To see the rest, give a browser's cookie: --cookie-file FILE."
         return note("denied", said, "asked without a cookie", mend)
-    if one.action in ("hub_subscribe", "destroy_channel"):
+    if one.action == "destroy_channel":
         return note("denied", said)
     mend = "If it means to, all is well. Is the cookie that of somebody who is logged in?"
     return warning("denied", said, "", mend)
@@ -195,19 +200,29 @@ def _about_secret(tried: Sequence[Tried], settings: Settings) -> list[Finding]:
             return [note("no_secret", what, "", mend)]
         return []
     right, other = _find(tried, "connect", ""), _find(tried, "connect", WRONG_SECRET)
-    if right is None or other is None or not (right.answered or right.asked.status in (401, 403)):
+    if right is None or other is None:
         return []
-    alike = (right.asked.status, right.asked.body) == (other.asked.status, other.asked.body)
-    if right.asked.verdict is Verdict.ALLOWED:
-        allows_both = other.asked.verdict is Verdict.ALLOWED
-        return [] if allows_both else [ok("secret", "the webhook secret is checked")]
-    hint = hint_for(right.asked)
-    if not alike or (hint is not None and hint.key != "forbidden"):
+    if _said(right) != _said(other):
+        return [ok("secret", "the webhook secret is checked")]
+    others = {_said(one) for one in tried if one.trial.legal and one.asked.status != 404}
+    refused = right.asked.verdict is not Verdict.ALLOWED and _hint_key(right) in ("", "forbidden")
+    if not refused or others != {_said(right)}:
         return []
-    what = "connect is refused alike with the secret given and with a wrong one: the secrets may differ"
-    grade = Grade.WARNING if right.trial.question.cookies else Grade.NOTE
-    mend = secret_mismatch(right.asked.why).mend
-    return [Finding("secret", grade, what, right.asked.why, mend, "connect")]
+    what = "everything is refused alike, with the secret given and with a wrong one: the secrets differ"
+    grade = Grade.WRONG
+    if not right.trial.question.cookies:
+        what += ", or nothing at all is allowed to whoever is not logged in"
+        grade = Grade.WARNING
+    return [Finding("secret", grade, what, right.asked.why, secret_mismatch(right.asked.why).mend)]
+
+
+def _said(one: Tried) -> tuple[int, bytes]:
+    return one.asked.status, one.asked.body
+
+
+def _hint_key(one: Tried) -> str:
+    hint = hint_for(one.asked)
+    return hint.key if hint else ""
 
 
 def _about_connections(tried: Sequence[Tried]) -> list[Finding]:
@@ -263,7 +278,7 @@ def _joined(found: Sequence[Finding]) -> list[Finding]:
     """One finding for what was found about several webhooks."""
     joined: dict[object, Finding] = {}
     for finding in found:
-        key = finding.key, finding.grade, finding.what if finding.key in ("option", "denied") else ""
+        key = finding.key, finding.grade, finding.what if finding.key == "option" else ""
         if key in joined:
             where = joined[key].where
             if finding.where not in where.split(", "):
