@@ -21,6 +21,7 @@ from hookbox.tool.check.questions import (
     Trial,
 )
 from hookbox.tool.findings import Finding, Grade, note, ok, warning
+from hookbox.webhooks.answer_pages import title
 from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.hints import SLOW_MEND, hint_for, secret_mismatch
 
@@ -216,8 +217,12 @@ def _about_secret(tried: Sequence[Tried], settings: Settings) -> list[Finding]:
     return [Finding("secret", grade, what, right.asked.why, secret_mismatch(right.asked.why).mend)]
 
 
-def _said(one: Tried) -> tuple[int, bytes]:
-    return one.asked.status, one.asked.body
+def _said(one: Tried) -> tuple[int, str]:
+    """What an answer comes to; a page for people may say where it was found, so only its title counts."""
+    asked = one.asked
+    if asked.verdict is Verdict.FAILED:
+        return asked.status, title(asked.body)
+    return asked.status, asked.why if asked.verdict is Verdict.REFUSED else "yes"
 
 
 def _hint_key(one: Tried) -> str:
