@@ -29,6 +29,9 @@ WELL = """
 """What docs/deployment.md puts into the location of Hookbox."""
 
 
+ATTEMPTS = 3
+
+
 def need_nginx():
     """Skip, loudly, where there is no nginx; but not where everything has to be tested."""
     if shutil.which("nginx") is None:
@@ -46,11 +49,20 @@ class Nginx:
 
     def __init__(self, locations, certificate=("", "")):
         self._folder = Path(tempfile.mkdtemp(prefix="hookbox-nginx-"))
+        self._errors = self._folder / "error.log"
+        for attempt in range(ATTEMPTS):
+            try:
+                self._start(locations, certificate)
+                return
+            except RuntimeError:  # somebody else took one of its ports meanwhile
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _start(self, locations, certificate):
         self.ports = dict(zip(locations, _free_ports(len(locations)), strict=True))
         servers = "".join(self._server(name, text, certificate) for name, text in locations.items())
         config = self._folder / "nginx.conf"
         config.write_text(self._config(servers))
-        self._errors = self._folder / "error.log"
         command = ["nginx", "-p", str(self._folder), "-c", str(config), "-e", str(self._errors)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait()
@@ -93,6 +105,8 @@ http {{
                     socket.create_connection(("127.0.0.1", port), 1).close()
                     break
                 if self.process.poll() is not None or time.monotonic() > until:
+                    self.process.kill()
+                    self.process.wait(DEADLINE)
                     raise RuntimeError(f"nginx did not start:\n{self._errors.read_text()}")
                 time.sleep(0.01)
 

@@ -7,6 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookbox.settings import Settings
+from hookbox.tool.check.asking import Exchange
+from hookbox.tool.check.judging import Tried, judge
+from hookbox.tool.check.questions import Trial
 from hookbox.tool.doctor.application import address, cookie_passage
 from hookbox.tool.doctor.case import Case, Learned
 from hookbox.tool.doctor.comet import frames_in
@@ -216,6 +220,16 @@ def test_what_is_wrong_with_an_answer_has_a_name_and_a_remedy(about, key):
     if hint:
         assert hint.what
         assert hint.mend
+
+
+def test_an_answer_that_somebody_waits_for_is_slow_above_a_second():
+    about = asked(status=200, verdict=Verdict.ALLOWED, body=b"[true, {}]")
+    trial = Trial(about.question)
+    about.took = 0.9
+    assert "slow" not in [one.key for one in judge([Tried(trial, Exchange(about))], Settings())]
+    about.took = 1.1
+    (found,) = [one for one in judge([Tried(trial, Exchange(about))], Settings()) if one.key == "slow"]
+    assert found.grade is Grade.WARNING
 
 
 @given(st.integers(0, 599), st.binary(max_size=200), st.sampled_from(Verdict), st.text(max_size=50), st.text(max_size=50))

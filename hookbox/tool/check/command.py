@@ -82,7 +82,6 @@ def _settings(given: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Se
         if not path and not given.url.rstrip().endswith("/"):
             path = Settings().cbpath
             remarks += (f"asked below {path}, the default of cbpath; a slash at the end of URL means none",)
-        paths = {} if given.config else {f"cb_{action}": action for action in ACTIONS}
         settings = replace(
             settings,
             cbhost=place.host,
@@ -90,7 +89,6 @@ def _settings(given: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Se
             cbhttps=place.secure,
             cbpath=path or "/",
             cb_single_url="",
-            **paths,  # type: ignore[arg-type]
         )
     if given.secret or given.secret_file:
         secret = given.secret or first_line(given.secret_file, "--secret-file")

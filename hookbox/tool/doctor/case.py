@@ -44,7 +44,6 @@ class Learned:
         webhook: the `connect` in the server's own log, None while unknown.
         own_address: of our side of a connection.
         peer_address: of the other side of it.
-        page: what the page answered; None if there is none, or it did not.
         open_socket: whether a WebSocket was opened.
     """
 
@@ -57,7 +56,6 @@ class Learned:
     webhook: JSONObject | None = None
     own_address: str = ""
     peer_address: str = ""
-    page: Answer | None = None
     open_socket: bool = False
 
 

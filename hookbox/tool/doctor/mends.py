@@ -34,7 +34,8 @@ Have the proxy pass cookies on: in nginx, no proxy_set_header Cookie "" there.
 With -c NAME (cookie_identifier) Hookbox forwards that one only: is it the right name?"""
 BODY: Final = """\
 Comet clients send up to 256 KiB at once. nginx, in the location of Hookbox:
-    client_max_body_size 256k;"""
+    client_max_body_size 256k;
+Hookbox's own limit is client_body."""
 HEADERS: Final = """\
 Large cookies make large headers. nginx, in the server block:
     large_client_header_buffers 4 8k;"""

@@ -85,7 +85,6 @@ def page_cookies(case: Case) -> Iterator[Finding]:
     if isinstance(answer, Finding):
         yield answer
         return
-    case.learned.page = answer
     faults = [fault for raw in answer.values("set-cookie") if (fault := _fault(raw, page, place))]
     yield from faults
     if faults:
