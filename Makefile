@@ -11,7 +11,7 @@ DJANGO_OLDEST := 4.2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-django test soak check bench capacity storm autobahn fuzz crash client manual man wheel browser clean
+.PHONY: help run run-django test soak check bench capacity storm autobahn fuzz crash client manual man wheel programs clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -22,7 +22,7 @@ run: $(VENV)/installed ## start the example chat and its Hookbox, and print wher
 run-django: $(VENV)/installed-django ## start the Django example and its Hookbox, and print where to find them and how to log in
 	@exec $(BIN)/python examples/django_chat/run.py
 
-test: $(VENV)/installed-test $(VENV)/django-oldest browser ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
+test: $(VENV)/installed-test $(VENV)/django-oldest programs ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
 	$(PYTEST) $(TESTS)
 	$(if $(TESTS),,$(PYTEST) tests/djangoapp)
 	$(if $(TESTS),,PYTHONPATH=$(CURDIR)/$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)
@@ -66,21 +66,24 @@ man: $(VENV)/installed ## write packaging/hookbox.1 anew, the page that man show
 wheel: $(VENV)/installed ## build the package into dist/
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
-# Debian's chromium-headless-shell is Chromium without the windows that no test looks at, for a fifth of the CPU. Where
-# we may, we install it, or else chromium; without any browser, the tests of browsers say that they were skipped.
+# Programs that tests look at: a browser, and nginx for `hookbox doctor`. Where we may, we install what is missing;
+# without them, their tests say that they were skipped, but where CI is "true" that is a failure.
+# Debian's chromium-headless-shell is Chromium without the windows that no test looks at, for a fifth of the CPU.
 APT_GET := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
-browser:
-	@command -v chromium-headless-shell >/dev/null && exit 0; \
-	may_install=$$([ "$$(id -u)" = 0 ] && command -v apt-get); \
-	if [ "$$may_install" ]; then \
-	  echo "Installing a headless Chromium for the browser tests."; \
-	  $(APT_GET) update; \
-	  $(APT_GET) install -y --no-install-recommends chromium-headless-shell >/dev/null && exit 0; \
-	fi; \
-	for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
-	[ "$$may_install" ] && $(APT_GET) install -y --no-install-recommends chromium >/dev/null && exit 0; \
-	echo "*** There is no Chromium: nothing is tested in a browser. Install chromium or google-chrome. ***"; \
-	[ "$$CI" != true ]
+programs:
+	@may_install=$$([ "$$(id -u)" = 0 ] && command -v apt-get); \
+	updated=; failed=; \
+	install() { \
+	  [ "$$may_install" ] || return 1; \
+	  [ "$$updated" ] || { echo "Installing what tests need: $$1 ..."; $(APT_GET) update; updated=yes; }; \
+	  $(APT_GET) install -y --no-install-recommends "$$1" >/dev/null; \
+	}; \
+	has_browser() { for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && return; done; return 1; }; \
+	command -v chromium-headless-shell >/dev/null || install chromium-headless-shell || has_browser || install chromium || { \
+	  echo "*** There is no Chromium: nothing is tested in a browser. Install chromium or google-chrome. ***"; failed=yes; }; \
+	command -v nginx >/dev/null || install nginx-light || { \
+	  echo "*** There is no nginx: hookbox doctor is not tested behind it. Install nginx-light. ***"; failed=yes; }; \
+	[ -z "$$failed" ] || [ "$$CI" != true ]
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(AUTOBAHN) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

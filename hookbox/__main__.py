@@ -9,8 +9,7 @@ import sys
 
 if not (
     {"-h", "--help", "--version", "--check-config"} & set(sys.argv[1:])
-    or sys.argv[1:2] == ["password"]
-    or {"publish", "dispatch", "deliveries"} & set(sys.argv[1:2])
+    or {"password", "publish", "dispatch", "deliveries", "check", "doctor"} & set(sys.argv[1:2])
 ):
     from gevent import events, monkey
 

@@ -34,6 +34,8 @@ COMMANDS: Final = (
         "deliveries list|show|retry|replay|job",
         "look at what it owes and what became of it, and have it again",
     ),
+    ("check URL", "ask your application each webhook, and say what is wrong"),
+    ("doctor URL", "look at a deployment from outside, and say what is wrong"),
 )
 """Each command with its arguments, and what it does."""
 _SOURCES: Final = """\

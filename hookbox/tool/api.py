@@ -78,9 +78,18 @@ class Api:
             if cursor is None:
                 return
 
+    @property
+    def token(self) -> str:
+        """Of the API, empty for none."""
+        return self._target.token
+
     def publish(self, given: JSONObject) -> JSONObject:
         """Publish on a channel."""
-        match _json(self._call("POST", "/web/publish", json=given)):
+        return self.call("publish", given)
+
+    def call(self, method: str, given: JSONObject) -> JSONObject:
+        """Call a method of the API."""
+        match _json(self._call("POST", f"/web/{method}", json=given)):
             case [True, dict(result)]:
                 return result
             case [False, dict(refusal)]:

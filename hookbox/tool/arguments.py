@@ -41,6 +41,34 @@ Looks at what a running server owes to URLs and what became of it, and has it de
 Times are RFC 3339, seconds since 1970, or how long ago: 90s, 30m, 2h, 7d.
 
 {_EXIT_CODES}"""
+_CHECK: Final = """\
+Asks a running web application each webhook, as Hookbox would and as it never would, and says what is wrong.
+
+  hookbox check http://127.0.0.1:8000/hookbox --cookie-file cookie.txt
+  hookbox check --config hookbox.toml       the application that this server asks
+  hookbox check localhost:8000 --only connect,publish
+
+URL is what --cbhost, --cbport and --cbpath make together. The questions are real: the application
+may do what they ask for, with the channel and the user `hookbox-check`, so think before you ask one
+that is in use. Without a cookie nobody is logged in. A cookie looks like sessionid=8f1c0a; take it
+from your browser's developer tools.
+
+exit codes: 0 all is well (there may be warnings); 1 something is wrong; 2 wrong arguments or settings;
+3 nothing answers.
+"""
+_DOCTOR: Final = """\
+Looks at a Hookbox from outside, through every proxy that browsers go through, and says what is wrong.
+
+  hookbox doctor https://example.com/realtime --page https://example.com/
+  hookbox doctor https://example.com/realtime --token-file token --cookie-file cookie.txt
+
+URL is what the pages give to hookbox.connect(). One user connects for a moment, without subscribing to
+anything; with --cookie it is the one whose browser the cookie is from. With --token the server
+is asked what reached the application. It takes a minute, as it has to wait in silence (--idle).
+
+exit codes: 0 all is well (there may be warnings); 1 something is wrong; 2 wrong arguments or settings;
+3 nothing answers.
+"""
 _ago = re.compile(r"([0-9]{1,9})([smhd])").fullmatch
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -78,6 +106,8 @@ def make_parser() -> argparse.ArgumentParser:
     job.add_argument("id", help="of the job, job_...")
     job.add_argument("--cancel", action="store_true", help="let it do no more")
     _waiting(job)
+    _check(_plain(commands, "check", _CHECK))
+    _doctor(_plain(commands, "doctor", _DOCTOR))
     return parser
 
 
@@ -163,6 +193,57 @@ def _dispatch(parser: _Parser) -> None:
     add("--callback", default="", metavar="URL", help="told of the answer")
 
 
+def _check(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("url", nargs="?", metavar="URL", help="of the webhooks; default: what the settings say")
+    add("--single-url", default="", metavar="URL", help="one URL for all webhooks, as of cb_single_url")
+    _cookie(parser)
+    add("--secret-file", metavar="FILE", help="file with the webhook secret")
+    add("--secret", metavar="WORD", help="the webhook secret itself; the process list shows it")
+    add("--trailing-slash", action="store_true", help="end the URLs with a slash, as cbtrailingslash does")
+    add("--channel", default="hookbox-check", metavar="NAME", help="asked about (hookbox-check)")
+    add("--user", default="hookbox-check", metavar="NAME", help="asked about where connect gives no name")
+    add("--payload", default="null", metavar="JSON", help="of connect (null)")
+    add("--only", default="", metavar="WEBHOOK,...", help="ask these alone")
+    add("--config", metavar="FILE", help="the server's TOML file: addresses, secret, limits are read from it")
+    add("--timeout", type=_seconds, metavar="SECONDS", help="for an answer; default: webhook_timeout")
+    _telling(parser)
+
+
+def _doctor(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("url", metavar="URL", help="of Hookbox, as the pages have it")
+    add("--page", default="", metavar="URL", help="a page that connects; looked at for its cookies")
+    add("--origin", default="", metavar="ORIGIN", help="of the pages that connect; default: that of --page")
+    _cookie(parser)
+    add("--token-file", metavar="FILE", help="file with the API token")
+    add("--token", metavar="WORD", help="the API token itself; the process list shows it")
+    add("--server", default="", metavar="URL", help="of the HTTP API, if it is not below URL")
+    add("--payload", default="null", metavar="JSON", help="of CONNECT (null)")
+    add(
+        "--idle",
+        type=_silence,
+        metavar="SECONDS",
+        help="to wait in silence; default: a little more than two pings are apart; 0: not at all",
+    )
+    add("--only", default="", metavar="PROBE,...", help="look at these alone")
+    add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for an answer (10)")
+    _telling(parser)
+
+
+def _cookie(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("--cookie-file", metavar="FILE", help="file with a browser's cookies, like a=1; b=2")
+    add("--cookie", metavar="COOKIES", help="the same; - reads standard input, the process list shows others")
+
+
+def _telling(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("--cacert", default="", metavar="FILE", help="certificates to trust")
+    add("--quiet", action="store_true", help="do not say what is being done")
+    add("--json", action="store_true", help="print what was found as JSON")
+
+
 def _filters(parser: _Parser) -> None:
     group = parser.add_argument_group("which deliveries")
     group.add_argument(
@@ -216,6 +297,10 @@ def _seconds(text: str) -> float:
     if not 0 < number <= 2_592_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def _silence(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _time(text: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from hookbox.core.values import JSONObject
@@ -42,6 +44,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     given = make_parser().parse_args(list(argv))
+    if given.command in EXAMINE:
+        code = EXAMINE[given.command](given, environ)
+        _flushed()
+        return code
     given.job = ""
     api = Api(find_target(given, environ))
     act: dict[str, Callable[..., JSONObject]] = {
@@ -63,6 +69,24 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     print(json.dumps(answer, indent=2) + "\n" if given.json else tell[given.command](answer, given), end="")
     _flushed()
     return REFUSED if deliveries.failed(answer) else OK
+
+
+def _check(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from hookbox.tool.check.command import run_check
+
+    return run_check(given, environ)
+
+
+def _doctor(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from hookbox.tool.doctor.command import run_doctor
+
+    return run_doctor(given, environ)
+
+
+EXAMINE: Final[Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], int]]] = MappingProxyType(
+    {"check": _check, "doctor": _doctor}
+)
+"""Commands that look at something rather than call the API; loaded when they are wanted."""
 
 
 def _flushed() -> int:

@@ -26,12 +26,19 @@ class Progress:
     Args:
         out: where to; on a terminal it is one line that changes.
         clock: seconds.
+        every: seconds between two lines where they cannot be written over each other.
     """
 
-    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = LINES_EVERY,
+    ) -> None:
         self._out = sys.stderr if out is None else out
         self._clock = clock
-        self._told_at = -LINES_EVERY
+        self._every = every
+        self._told_at = -every
         self._shown = ""
 
     def show(self, text: str) -> None:
@@ -40,7 +47,7 @@ class Progress:
             return
         if self._out.isatty():
             self._out.write(f"\r{text:<{len(self._shown)}}")
-        elif self._clock() - self._told_at >= LINES_EVERY:
+        elif self._clock() - self._told_at >= self._every:
             self._out.write(f"{text}\n")
             self._told_at = self._clock()
         else:

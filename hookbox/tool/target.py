@@ -27,7 +27,7 @@ def find_target(given: argparse.Namespace, environ: Mapping[str, str]) -> Target
         url, found = environ.get(SERVER_VARIABLE, ""), SERVER_VARIABLE
     token = given.token or (first_line(given.token_file, "--token-file") if given.token_file else "")
     if not (url and token):
-        settings = _settings(given.config, environ)
+        settings = settings_of(given.config, environ)
         token = token or next(filter(None, settings.api_security_token), "")
         if not url:
             url, found = url_of(settings), "the settings"
@@ -50,7 +50,12 @@ def first_line(path: str, flag: str) -> str:
     return text
 
 
-def _settings(config: str | None, environ: Mapping[str, str]) -> Settings:
+def settings_of(config: str | None, environ: Mapping[str, str]) -> Settings:
+    """What the server would read from its file and the environment.
+
+    Raises:
+        ToolError: that is wrong.
+    """
     flags: dict[str, FlagValue] = {"config": config} if config else {}
     try:
         return Sources(flags, environ).read().settings

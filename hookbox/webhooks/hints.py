@@ -17,7 +17,12 @@ from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.option_faults import option_fault
 
 WANTED: Final = 'status 200 and JSON: [true, {...}] or [false, {"error": "why"}]'
-_SECRET: Final = re.compile(r"\bsecret\b", re.IGNORECASE)
+LONGEST_REASON: Final = 200
+_SECRET: Final = re.compile(
+    r"\b(?:wrong|invalid|bad|incorrect|missing|mismatch)\b.*\bsecret\b"
+    r"|\bsecret\b.*(?:wrong|invalid|bad|incorrect|missing|mismatch|match|fail|verif)",
+    re.IGNORECASE,
+)
 _CSRF_MEND: Final = """\
 Take the webhooks' views out of CSRF protection; the webhook secret is what guards them. Django:
 @csrf_exempt (or the app hookbox.contrib.django, which has done it); Flask-WTF: csrf.exempt(view);
@@ -186,8 +191,11 @@ def _error_page(asked: Asked) -> Hint:
 
 
 def _redirect(asked: Asked) -> Hint:
-    target = urljoin(asked.url, asked.location)
-    here, there = urlsplit(asked.url), urlsplit(target)
+    try:
+        here, there = urlsplit(asked.url), urlsplit(urljoin(asked.url, asked.location))
+    except ValueError:
+        what = f"redirected to something that is no URL (status {asked.status})"
+        return Hint("redirect", what, "Look into the application's settings for its own address.")
     shown = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}" if there.netloc else there.path
     what = f"redirected to {shown} (status {asked.status})"
     if there.path == here.path + "/":
@@ -212,7 +220,7 @@ def _redirect(asked: Asked) -> Hint:
             "Start Hookbox with --cbhttps and the port of https (--cbport 443), or except the webhooks from "
             "the redirect (Django: SECURE_REDIRECT_EXEMPT).",
         )
-    if there.path == here.path:
+    if there.path == here.path and there.hostname != here.hostname:
         mend = f"Start Hookbox with --cbhost {there.hostname}."
         return Hint("host_redirect", f"{what}: it goes by another name", mend)
     return Hint("redirect", what, "Hookbox follows no redirects: name the address itself, with --cbpath.")
@@ -220,9 +228,20 @@ def _redirect(asked: Asked) -> Hint:
 
 def _refused(asked: Asked) -> Hint | None:
     """A no is an answer like a yes, unless it is about what both sides have to agree on."""
-    if _SECRET.search(asked.why):
-        return secret_mismatch(asked.why)
-    return None
+    said = next(filter(_SECRET.search, _reasons(asked)), None)
+    return secret_mismatch(said) if said else None
+
+
+def _reasons(asked: Asked) -> list[str]:
+    """What the application says of its no: for the page, and for the log."""
+    reasons = [asked.why]
+    try:
+        match load(asked.body):
+            case [False, dict(options)]:
+                reasons += [str(options.get(name) or "")[:LONGEST_REASON] for name in ("msg", "error")]
+    except BadJSON:
+        pass
+    return reasons
 
 
 def secret_mismatch(why: str) -> Hint:
