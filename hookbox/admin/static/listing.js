@@ -1,0 +1,155 @@
+// A list with filters, more on request, and what comes in live: the frame of most pages.
+
+import { atMost, fill, h, say } from './dom.js';
+import { field } from './dialog.js';
+import { count } from './format.js';
+import { icon } from './icons.js';
+import { here, refine } from './router.js';
+import { Table, empty } from './table.js';
+
+const MOST = 500; // rows that a live list keeps
+
+/**
+ * A listing; it begins to load at once.
+ *
+ * @param name of the page, for the labels
+ * @param filters `{name, label, choices}`; the one called `q` gets the focus from the key `/`
+ * @param load given the filters and a cursor, or null, resolves to `{items, total, next}`
+ * @param table as Table takes it
+ * @param nothing `[title, hint]` while there is nothing at all
+ * @param feed the channel that brings news; `accept(payload, filters)` gives the item to show on top, null for
+ *   one that is not wanted, or undefined to have the list loaded again
+ * @param tools further buttons
+ */
+export class Listing {
+  constructor({ name, filters, load, table, nothing, feed, accept = () => undefined, tools = [], signal, live }) {
+    Object.assign(this, { name, load, nothing, accept, signal, next: null, paused: false, missed: 0, items: [] });
+    this.table = new Table(table);
+    const { query } = here();
+    this.fields = filters.map((about) => [about.name, filterField(about, query.get(about.name) ?? '')]);
+    this.status = h('span.count', { role: 'status' });
+    this.pause = h('button.quiet', { type: 'button', 'aria-pressed': 'false', onclick: () => this.hold(!this.paused) });
+    this.more = h('button', { type: 'button', hidden: true, onclick: () => this.append() }, 'Show more');
+    this.note = h('div.note');
+    this.form = h(
+      'form.filters', { role: 'search', 'aria-label': `Filter ${name}`, onsubmit: (event) => event.preventDefault() },
+      this.fields.map(([, { element }]) => element),
+      h('div.end', {}, this.status, feed && this.pause, tools),
+    );
+    this.form.addEventListener('input', atMost(250, () => this.refilter()));
+    this.element = h('div.listing', {}, this.form, this.note, this.table.element, this.more);
+    this.reload = atMost(1000, () => this.first());
+    this.showPause();
+    this.reload();
+    if (feed) live.listen(feed, (payload) => this.hear(payload), signal, () => this.reload());
+  }
+
+  /** The filters that are set. */
+  get query() {
+    return Object.fromEntries(this.fields.map(([name, { input }]) => [name, input.value.trim()]).filter(([, v]) => v));
+  }
+
+  refilter() {
+    if (this.signal.aborted) return;
+    refine({ ...Object.fromEntries(here().query), ...Object.fromEntries(this.fields.map(([n, f]) => [n, f.input.value.trim()])) });
+    this.first();
+  }
+
+  async first() {
+    const asked = this.asked = Symbol('the last question wins');
+    await this.fetch(null, (page) => {
+      if (asked !== this.asked) return;
+      this.items = page.items;
+      this.show(page);
+    });
+  }
+
+  append() {
+    return this.fetch(this.next, (page) => {
+      this.items = [...this.items, ...page.items];
+      this.show(page);
+    });
+  }
+
+  async fetch(cursor, use) {
+    if (this.signal.aborted) return;
+    try {
+      const page = await this.load(this.query, cursor, this.signal);
+      if (!this.signal.aborted) use(page);
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      fill(this.note, h('p.problem', { role: 'alert' }, error.message));
+    }
+  }
+
+  show({ total, next }) {
+    this.next = next ?? null;
+    this.total = total;
+    this.table.show(this.items);
+    this.more.hidden = !this.next;
+    this.tell();
+  }
+
+  tell() {
+    const shown = this.table.size, filtered = Object.keys(this.query).length > 0;
+    const all = Number.isFinite(this.total) ? Math.max(this.total, shown) : null;
+    say(this.status, all !== null && all > shown ? `${count(shown)} of ${count(all)}` : `${count(shown)}${this.next ? '+' : ''}`);
+    this.table.element.hidden = !shown;
+    if (shown) fill(this.note);
+    else if (filtered) fill(this.note, empty(`No ${this.name} match.`, clear(this)));
+    else fill(this.note, empty(...this.nothing));
+  }
+
+  hear(payload) {
+    if (this.paused) {
+      this.missed += payload?.left_out ?? 1;
+      return this.showPause();
+    }
+    if (payload?.left_out) return this.reload();
+    const item = this.accept(payload, this.query);
+    if (item === undefined) return this.reload();
+    if (item === null) return;
+    this.items = [item, ...this.items.filter((other) => this.table.key(other) !== this.table.key(item))].slice(0, MOST);
+    this.table.prepend(item);
+    this.table.keep(MOST);
+    if (Number.isFinite(this.total)) this.total += 1;
+    this.tell();
+  }
+
+  hold(paused) {
+    this.paused = paused;
+    if (!paused && this.missed) this.first();
+    this.missed = 0;
+    this.showPause();
+  }
+
+  showPause() {
+    this.pause.setAttribute('aria-pressed', String(this.paused));
+    const text = this.paused ? `Go on${this.missed ? ` (${count(this.missed)} new)` : ''}` : 'Pause';
+    fill(this.pause, icon(this.paused ? 'play' : 'pause'), text);
+  }
+}
+
+function filterField({ name, label, choices }, value) {
+  const made = field({
+    name: `filter-${name}`, label, value, type: 'search',
+    choices: choices && [['', 'any'], ...choices],
+    'data-filter': name === 'q' ? true : null,
+  });
+  if (value) made.element.classList.add('set');
+  made.input.addEventListener('input', () => made.element.classList.toggle('set', Boolean(made.input.value)));
+  return made;
+}
+
+function clear(listing) {
+  return h('button', {
+    type: 'button',
+    onclick: () => {
+      for (const [, { input, element }] of listing.fields) {
+        input.value = '';
+        element.classList.remove('set');
+      }
+      listing.refilter();
+    },
+  }, 'Clear the filter');
+}
