@@ -33,7 +33,8 @@ export class Listing {
     this.note = h('div.note');
     this.form = h(
       'form.filters', { role: 'search', 'aria-label': `Filter ${name}`, onsubmit: (event) => event.preventDefault() },
-      this.fields.map(([, { element }]) => element),
+      this.fields.filter(([, { more }]) => !more).map(([, { element }]) => element),
+      furtherOf(this.fields),
       h('div.end', {}, this.status, feed && this.pause, tools),
     );
     this.form.addEventListener('input', atMost(250, () => this.refilter()));
@@ -130,15 +131,24 @@ export class Listing {
   }
 }
 
-function filterField({ name, label, choices }, value) {
+function filterField({ name, label, choices, more }, value) {
   const made = field({
     name: `filter-${name}`, label, value, type: 'search',
     choices: choices && [['', 'any'], ...choices],
     'data-filter': name === 'q' ? true : null,
   });
+  made.more = more;
   if (value) made.element.classList.add('set');
   made.input.addEventListener('input', () => made.element.classList.toggle('set', Boolean(made.input.value)));
   return made;
+}
+
+/** Filters that are not always wanted; open if one of them is set. */
+function furtherOf(fields) {
+  const further = fields.filter(([, { more }]) => more);
+  if (!further.length) return null;
+  const open = further.some(([, { input }]) => input.value);
+  return h('details.further', { open }, h('summary', {}, 'More filters'), h('div', {}, further.map(([, { element }]) => element)));
 }
 
 function clear(listing) {

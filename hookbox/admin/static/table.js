@@ -1,7 +1,9 @@
 // A table that keeps its rows: what has not changed is not touched, so focus and selection stay. In a narrow place
-// each row becomes a card (console.css).
+// each row becomes a card (parts.css).
 
 import { add, h } from './dom.js';
+
+const COLUMN = 90; // pixels that a column needs; with less, rows become cards
 
 /**
  * A table of things.
@@ -16,12 +18,14 @@ export class Table {
     Object.assign(this, { columns, key, mark, rows: new Map() });
     const heads = columns.map(({ name, kind = '' }) => h('th', { scope: 'col', role: 'columnheader', class: kind }, name));
     this.body = h('tbody', { role: 'rowgroup' });
-    this.element = h(
+    this.element = h('div.table', {}, h(
       'table', { role: 'table' },
       h('caption.unseen', {}, caption),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, heads)),
       this.body,
-    );
+    ));
+    const least = columns.length * COLUMN;
+    new ResizeObserver(([{ contentRect }]) => this.element.classList.toggle('cards', contentRect.width < least)).observe(this.element);
   }
 
   /** Show these, in this order, and no others. */
@@ -76,11 +80,15 @@ export class Table {
 }
 
 function cell({ name, cell, kind = '' }, item) {
-  return add(h('td', { role: 'cell', class: kind, 'data-name': name }), [cell(item)]);
+  const element = add(h('td', { role: 'cell', class: kind, 'data-name': name }), [cell(item)]);
+  if (element.textContent === '–') element.classList.add('none');
+  return element;
 }
 
 function renew(old, next) {
-  if (!old.isEqualNode(next)) old.replaceChildren(...next.childNodes);
+  if (old.isEqualNode(next)) return;
+  old.className = next.className;
+  old.replaceChildren(...next.childNodes);
 }
 
 /** A list of names and values. */

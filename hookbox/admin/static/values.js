@@ -18,14 +18,18 @@ const linkTo = (page) => (name) => (name ? h('a.name', { href: address([page, na
 
 export const channelLink = linkTo('channels');
 export const userLink = linkTo('users');
-export const deliveryLink = linkTo('deliveries');
-export const endpointLink = linkTo('endpoints');
 
 /** Names are long there; their beginning is enough to tell them apart. */
 const shortTo = (page) => (id) => (id ? h('a.id', { href: address([page, id]), title: id }, short(id)) : '–');
 
 export const connectionLink = shortTo('connections');
 export const sessionLink = shortTo('sessions');
+
+/** What makes those different is their end. */
+const endTo = (page) => (id) => (id ? h('a.id', { href: address([page, id]), title: id }, `${id.split('_')[0]}_…${id.slice(-8)}`) : '–');
+
+export const deliveryLink = endTo('deliveries');
+export const endpointLink = endTo('endpoints');
 
 /** The beginning of an id. */
 export function short(id) {
@@ -69,7 +73,7 @@ export function hidden(label, fetch, note = '') {
       tell(error.message, true);
     }
   };
-  return fill(place, h('button.quiet', { type: 'button', onclick: show, title: 'This is noted in the log' }, `Show ${label}`), note && h('small', {}, note));
+  return fill(place, h('button.quiet', { type: 'button', onclick: show }, `Show ${label}`), note && h('small', {}, note));
 }
 
 /** What an unmasked payload is asked for with. */
@@ -83,8 +87,9 @@ export function cookies(given) {
 
 /** A button that acts, with its failure told. */
 export function button(text, act, kind = '') {
-  return h(`button${kind ? `.${kind}` : ''}`, {
+  return h('button', {
     type: 'button',
+    class: kind,
     onclick: async (event) => {
       const { currentTarget } = event;
       currentTarget.disabled = true;

@@ -35,12 +35,13 @@ export function open({ main, parts: [name], signal, live, title }) {
       fill(problem);
       fill(places.about, facts([
         ['Offset', count(about.offset)], ['Epoch', about.epoch && h('code', {}, about.epoch)],
-        ['Subscribers', count(about.subscribers.length)],
+        ['Subscribers', count(about.subscriber_count)],
+        ['Connections', count(about.connections)],
       ]));
       showTable(places.subscribers, subscribers, about.subscribers, empty('Nobody is subscribed.', 'A page subscribes with conn.subscribe(name).'));
       showTable(places.history, history, newest(about.history), empty('New subscribers are shown nothing.', 'Set history_size below to keep what is published from then on.'));
       showTable(places.recent, recent, newest(about.recent), empty('Nothing was published lately.'));
-      showState(places.state, name, about.state);
+      showState(places.state, about.state);
       options.show(about.options, about.option_about);
     } catch (error) {
       if (error.name === 'AbortError') return;
@@ -103,13 +104,13 @@ function historyTable(channel, what) {
   });
 }
 
-function showState(place, channel, state) {
+function showState(place, state) {
   const text = JSON.stringify(state);
   if (place.dataset.text === text) return;
   place.dataset.text = text;
-  const keys = Array.isArray(state) ? state.map((each) => each.key ?? each) : Object.keys(state ?? {});
+  const keys = Object.keys(state);
   if (!keys.length) return fill(place, empty('The state is empty.', 'Your application sets it by state_set_key; all subscribers see it change.'));
-  fill(place, h('p', {}, h('span.several', {}, keys.map((key) => h('code', {}, key)))), hidden('state', reveal('state', { channel }), `${count(keys.length)} keys`));
+  fill(place, h('p', {}, h('span.several', {}, keys.map((key) => h('code', {}, key)))), hidden('state', async () => state, `${count(keys.length)} keys`));
 }
 
 function publishing(channel, done) {

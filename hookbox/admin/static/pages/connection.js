@@ -54,7 +54,7 @@ function aboutIt(found) {
     ['Login', found.session ? sessionLink(found.session) : 'no session cookie'],
     ['Queue', `${bytes(found.queue_bytes)}, ${count(found.queue_messages)} messages`],
     ['Features', found.features?.length ? found.features.join(', ') : 'none'],
-    ['Channels', found.channels?.length ? several(found.channels.map(channelLink)) : 'none'],
+    ['Channels', found.channel_names.length ? several(found.channel_names.map(channelLink)) : 'none'],
     ['Cookies', cookies(found.cookies) ?? 'none'],
     ['Id', h('code', {}, found.id)],
   ]);

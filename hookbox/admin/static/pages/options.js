@@ -44,9 +44,8 @@ export class Options {
   }
 
   make({ name, type, help = '', default: usual }, value) {
-    const kind = type ?? kindOf(value);
-    const note = [help, usual === undefined ? '' : `Default: ${JSON.stringify(usual)}.`].filter(Boolean).join(' ');
-    const [made, read, write] = inputOf(kind, { name: `option-${name}`, label: name, help: note });
+      const note = [help, usual === undefined ? '' : `Default: ${JSON.stringify(usual)}.`].filter(Boolean).join(' ');
+    const [made, read, write] = inputOf(type, { name: `option-${name}`, label: name, help: note });
     this.fields.set(name, { read, write, value, element: made.element });
     write(value);
     return made.element;
@@ -75,17 +74,13 @@ export class Options {
   }
 }
 
-function kindOf(value) {
-  return typeof value === 'boolean' ? 'boolean' : typeof value === 'number' ? 'number' : 'json';
-}
-
 /** An input, how to read it (strictly: or throw), and how to write it. */
 function inputOf(kind, about) {
-  if (/^bool/.test(kind)) {
+  if (kind === 'flag') {
     const made = field({ ...about, type: 'checkbox' });
     return [made, () => made.input.checked, (value) => (made.input.checked = Boolean(value))];
   }
-  if (/^(int|float|number|count|seconds)/.test(kind)) {
+  if (kind === 'count' || kind === 'seconds') {
     const made = field({ ...about, type: 'number', step: 'any', min: 0 });
     const read = () => (made.input.value === '' ? null : Number(made.input.value));
     return [made, read, (value) => (made.input.value = value ?? '')];

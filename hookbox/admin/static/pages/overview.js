@@ -13,10 +13,9 @@ const perSecond = (value) => (Number.isFinite(value) ? `${figure(value)}/s` : 'â
 const milliseconds = (value) => (Number.isFinite(value) ? took(value / 1000) : 'â€“');
 const PLOTS = [
   { title: 'Connections', lines: [{ name: 'connections', column: 'connections' }], shown: count },
-  { title: 'Publications', lines: [{ name: 'publications', column: 'publications' }], shown: perSecond },
+  { title: 'Messages', lines: [{ name: 'published', column: 'publications' }, { name: 'delivered to URLs', column: 'deliveries' }], shown: perSecond },
   { title: 'Webhooks', lines: [{ name: 'asked', column: 'webhooks' }, { name: 'failed', column: 'failures' }], shown: perSecond },
   { title: 'Webhook latency', lines: [{ name: 'mean', column: 'webhook_ms' }, { name: '95th percentile', column: 'webhook_p95_ms' }], shown: milliseconds },
-  { title: 'Deliveries', lines: [{ name: 'deliveries', column: 'deliveries' }], shown: perSecond },
   { title: 'Memory', lines: [{ name: 'memory', column: 'memory' }], shown: bytes, binary: true },
   { title: 'Event-loop lag', lines: [{ name: 'lag', column: 'lag_ms' }], shown: milliseconds },
 ];

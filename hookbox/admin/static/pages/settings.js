@@ -29,9 +29,8 @@ export function open({ main, signal }) {
   );
 
   function show(items) {
-    const byGroup = Map.groupBy ? Map.groupBy(items, (item) => item.group) : grouped(items);
     rows.clear();
-    fill(groups, [...byGroup].map(([group, members]) => h('section.part.group', {}, h('h2', {}, group), members.map((item) => {
+    fill(groups, [...grouped(items)].map(([group, members]) => h('section.part.group', {}, h('h2', {}, group), members.map((item) => {
       const row = new Row(item);
       rows.set(item.name, row);
       return row.element;
@@ -95,15 +94,15 @@ class Row {
   constructor(item) {
     this.item = item;
     const help = [item.help, range(item)].filter(Boolean).join('; ');
-    const name = h('code', {}, item.name);
     if (item.live) {
       this.field = inputOf(item, help);
       this.before = this.field.value();
     }
-    const shown = item.live ? this.field.element : h('div.field', {}, h('span.label', {}, name), h('output', {}, written(item.value) || '–'), h('small', {}, help));
+    const name = h('span.label', {}, item.name);
+    const shown = item.live ? this.field.element : h('div.field', {}, name, h('output', {}, written(item.value) || '–'), h('small', {}, help));
     const notes = [
       !item.live && badge('needs a restart'),
-      this.differs() && badge(item.source ? `from ${item.source}` : 'set', 'set'),
+      this.differs() && badge('set', 'set'),
       this.differs() && !item.secret && h('small', {}, `default: ${written(item.default) || 'empty'}`),
     ];
     this.element = h('div.setting', {}, shown, h('div.notes', {}, notes));
@@ -128,13 +127,10 @@ class Row {
   /** The value as the server takes it. */
   read() {
     const { item, field } = this, given = field.value();
-    if (typeof item.default === 'boolean') return given;
-    if (Array.isArray(item.default)) return given.split(/[\n]/).map((each) => each.trim()).filter(Boolean);
-    if (typeof item.default === 'number') {
-      if (given.trim() === '' || !Number.isFinite(Number(given))) throw new Error(`${item.name} has to be a number.`);
-      return Number(given);
-    }
-    return given;
+    if (item.kind === 'bool') return given;
+    if (isList(item)) return given.split('\n').map((each) => each.trim()).filter(Boolean);
+    const number = given.trim() === '' ? NaN : Number(given);
+    return isNumber(item) && Number.isFinite(number) ? number : given; // the server reads "64KiB" and "5m", too
   }
 
   fits(text, onlySet) {
@@ -145,19 +141,22 @@ class Row {
 
 function inputOf(item, help) {
   const common = { name: item.name, label: item.name, help };
-  if (item.secret) return field({ ...common, type: 'password', value: '', placeholder: item.value?.length ? 'set; type to replace it' : 'not set', autocomplete: 'new-password', ...(Array.isArray(item.default) && { rows: 0 }) });
-  if (typeof item.default === 'boolean') return field({ ...common, type: 'checkbox', value: item.value });
-  if (item.choices?.length) return field({ ...common, choices: item.choices, value: item.value });
-  if (Array.isArray(item.default)) return field({ ...common, rows: Math.max(1, item.value.length), value: item.value.join('\n') });
-  if (typeof item.default === 'number') return field({ ...common, value: String(item.value), inputmode: 'decimal' });
-  return field({ ...common, value: item.value ?? '' });
+  const placeholder = item.secret ? (item.value?.length ? 'set; type to replace it' : 'not set') : null;
+  if (item.kind === 'bool') return field({ ...common, type: 'checkbox', value: item.value });
+  if (item.choices.length) return field({ ...common, choices: item.choices, value: item.value });
+  if (isList(item)) return field({ ...common, placeholder, rows: Math.max(1, item.value.length), value: item.secret ? '' : item.value.join('\n') });
+  if (item.secret) return field({ ...common, placeholder, type: 'password', autocomplete: 'new-password' });
+  return field({ ...common, value: String(item.value ?? '') });
 }
 
-function range({ unit, low, high, default: usual }) {
+const isList = ({ kind }) => kind.startsWith('tuple');
+const isNumber = ({ kind }) => /^(int|float)/.test(kind);
+
+function range({ unit, low, high, kind }) {
   const words = [unit && `in ${unit}`];
   if (Number.isFinite(low) && Number.isFinite(high)) words.push(`${low} to ${high}`);
   else if (Number.isFinite(low)) words.push(`${low} or more`);
-  if (Array.isArray(usual)) words.push('one in a line');
+  if (kind.startsWith('tuple')) words.push('one in a line');
   return words.filter(Boolean).join(', ');
 }
 

@@ -31,16 +31,13 @@ export function open({ main, parts: [name], signal, live, title }) {
   const reload = atMost(1000, async () => {
     if (signal.aborted) return;
     try {
-      const [about, found] = await Promise.all([
-        api.get('api/user', { name }, signal),
-        api.get('api/connections', { user: name, limit: 200 }, signal),
-      ]);
+      const about = await api.get('api/user', { name }, signal);
       fill(problem);
-      table.show(found.items);
-      const shown = found.items.length ? table.element : empty('No connection now.', 'The user is remembered for a moment, in case a page comes back.');
+      table.show(about.connections);
+      const shown = about.connections.length ? table.element : empty('No connection now.', 'The user is remembered for a moment, in case a page comes back.');
       if (connections.firstChild !== shown) connections.replaceChildren(shown);
-      fill(channels, about.channels?.length ? several(about.channels.map((each) => channelLink(each.name ?? each))) : empty('Subscribed to nothing.'));
-      options.show(about.options ?? {}, about.option_about ?? Object.keys(about.options ?? {}).map((each) => ({ name: each })));
+      fill(channels, about.channels.length ? several(about.channels.map(channelLink)) : empty('Subscribed to nothing.'));
+      options.show(about.options, Object.keys(about.options).map((each) => ({ name: each, type: 'flag' })));
     } catch (error) {
       if (error.name === 'AbortError') return;
       fill(problem, error.status === 404 ? empty('This user is not here (any more).', 'Users go with their last connection.') : h('p.problem', { role: 'alert' }, error.message));

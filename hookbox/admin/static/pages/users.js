@@ -4,22 +4,14 @@ import * as api from '../api.js';
 import { h } from '../dom.js';
 import { count } from '../format.js';
 import { Listing } from '../listing.js';
-import { channelLink, several, userLink } from '../values.js';
+import { flag, several, userLink } from '../values.js';
 
-const SHOWN = 6; // channels named in a row
 const COLUMNS = [
   { name: 'User', kind: 'main', cell: ({ name }) => userLink(name) },
-  { name: 'Connections', kind: 'number', cell: ({ connections }) => count(amount(connections)) },
-  { name: 'Channels', kind: 'wide', cell: ({ channels }) => channelsOf(channels) },
+  { name: 'Connections', kind: 'number', cell: ({ connections }) => count(connections) },
+  { name: 'Channels', kind: 'number', cell: ({ channels }) => count(channels) },
+  { name: 'Options', kind: 'wide', cell: ({ options }) => several(Object.entries(options).map(([name, on]) => flag(on, name))) },
 ];
-
-const amount = (value) => (Array.isArray(value) ? value.length : value);
-
-function channelsOf(channels) {
-  if (!Array.isArray(channels)) return count(channels);
-  const rest = channels.length - SHOWN;
-  return several([...channels.slice(0, SHOWN).map(channelLink), rest > 0 && `and ${count(rest)} more`]);
-}
 
 export function open({ main, signal, live }) {
   const listing = new Listing({

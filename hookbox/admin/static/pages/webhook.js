@@ -42,7 +42,7 @@ function ending({ verdict: word, why, hint }) {
   if (word === 'allowed' && !why && !hint) return null;
   return h(`div.ending.${word}`, { role: 'note' },
     h('p.reason', {}, why || 'No reason is known.'),
-    hint && h('p.mend', {}, h('b', {}, 'How to mend it: '), hint));
+    hint && h('p.mend', {}, h('b', {}, 'Hint: '), hint));
 }
 
 function about(item) {
@@ -53,7 +53,7 @@ function about(item) {
     ['Connection', item.connection && connectionLink(item.connection)],
     ['Login', item.session && sessionLink(item.session)],
     ['Took', `${took(item.took)}${item.waited > 0.0005 ? `, of which ${took(item.waited)} waiting for its turn` : ''}`],
-    ['Sent to', item.url ? h('code', {}, item.url) : 'nowhere: the application was not asked'],
+    ['Sent to', item.url ? null : 'nowhere: the application was not asked'],
   ]);
 }
 

@@ -16,10 +16,10 @@ const FILTERS = [
   { name: 'q', label: 'Search' },
   { name: 'verdict', label: 'Verdict', choices: VERDICTS },
   { name: 'action', label: 'Action', choices: ACTIONS },
-  { name: 'user', label: 'User' },
-  { name: 'channel', label: 'Channel' },
-  { name: 'connection', label: 'Connection' },
-  { name: 'session', label: 'Login' },
+  { name: 'user', label: 'User', more: true },
+  { name: 'channel', label: 'Channel', more: true },
+  { name: 'connection', label: 'Connection', more: true },
+  { name: 'session', label: 'Login', more: true },
 ];
 
 const COLUMNS = [
