@@ -57,6 +57,9 @@ export function seconds(time) {
   return Number.isFinite(read) ? read : null;
 }
 
+/** A time with its date, as people here write it. */
+export const exactly = (at) => exact.format(new Date(at * 1000));
+
 /** A time in words that go on, the exact one in its title; a dash for none. */
 export function when(time) {
   const at = seconds(time);

@@ -51,7 +51,10 @@ export const state = (word) => badge(WORDS[word] ?? word, STATES[word]);
 export const flag = (value, word) => (value ? h('span.flag', {}, word) : null);
 
 /** Several of them, apart. */
-export const several = (items) => h('span.several', {}, items.filter(Boolean));
+export function several(items) {
+  const there = items.filter(Boolean);
+  return there.length ? h('span.several', {}, there) : null;
+}
 
 /** Text as it is, in lines. */
 export function code(text, label) {

@@ -7,7 +7,7 @@ import { bytes, count, json, when } from '../format.js';
 import { tell } from '../notices.js';
 import { address, go } from '../router.js';
 import { Table, empty, facts, part } from '../table.js';
-import { badge, button, hidden, reveal, userLink } from '../values.js';
+import { badge, button, hidden, reveal, several, userLink } from '../values.js';
 import { Options } from './options.js';
 
 export function open({ main, parts: [name], signal, live, title }) {
@@ -24,8 +24,8 @@ export function open({ main, parts: [name], signal, live, title }) {
     problem,
     places.about,
     h('div.columns', {},
-      h('div', {}, publishing(name, () => reload()), part('Subscribers', null, places.subscribers), part('State', null, places.state)),
-      h('div', {}, part('History', null, places.history), part('Kept for recovery', null, places.recent), part('Options', null, options.element))),
+      h('div', {}, publishing(name, () => reload()), part('Subscribers', null, places.subscribers), part('State', null, places.state), part('Options', null, options.element)),
+      h('div', {}, part('History', null, places.history), part('Kept for recovery', null, places.recent))),
   );
 
   const reload = atMost(1000, async () => {
@@ -41,7 +41,7 @@ export function open({ main, parts: [name], signal, live, title }) {
       showTable(places.subscribers, subscribers, about.subscribers, empty('Nobody is subscribed.', 'A page subscribes with conn.subscribe(name).'));
       showTable(places.history, history, newest(about.history), empty('New subscribers are shown nothing.', 'Set history_size below to keep what is published from then on.'));
       showTable(places.recent, recent, newest(about.recent), empty('Nothing was published lately.'));
-      showState(places.state, about.state);
+      showState(places.state, name, about.state);
       options.show(about.options, about.option_about);
     } catch (error) {
       if (error.name === 'AbortError') return;
@@ -104,13 +104,13 @@ function historyTable(channel, what) {
   });
 }
 
-function showState(place, state) {
+function showState(place, channel, state) {
   const text = JSON.stringify(state);
   if (place.dataset.text === text) return;
   place.dataset.text = text;
-  const keys = Object.keys(state);
+  const keys = Object.keys(state), masked = Object.values(state).includes('masked');
   if (!keys.length) return fill(place, empty('The state is empty.', 'Your application sets it by state_set_key; all subscribers see it change.'));
-  fill(place, h('p', {}, h('span.several', {}, keys.map((key) => h('code', {}, key)))), hidden('state', async () => state, `${count(keys.length)} keys`));
+  fill(place, h('p', {}, several(keys.map((key) => h('code', {}, key)))), hidden('state', async () => (masked ? reveal('state', { channel })() : state)));
 }
 
 function publishing(channel, done) {

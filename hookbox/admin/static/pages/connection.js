@@ -47,7 +47,7 @@ export function open({ main, parts: [id], signal, live, title }) {
 
 function aboutIt(found) {
   return facts([
-    ['User', userLink(found.user)],
+    ['User', found.connected ? userLink(found.user) : badge('not let in', 'warn')],
     ['Transport', badge(found.transport)],
     ['Address', found.address],
     ['Opened', when(Date.now() / 1000 - found.age)],

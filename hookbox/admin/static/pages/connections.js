@@ -8,7 +8,7 @@ import { badge, connectionLink, userLink } from '../values.js';
 
 export const COLUMNS = [
   { name: 'Connection', kind: 'main', cell: ({ id }) => connectionLink(id) },
-  { name: 'User', cell: ({ user }) => userLink(user) },
+  { name: 'User', cell: ({ user, connected }) => (connected ? userLink(user) : badge('not let in', 'warn')) },
   { name: 'Transport', cell: ({ transport }) => badge(transport) },
   { name: 'Address', cell: ({ address }) => address || '–' },
   { name: 'Opened', cell: ({ age }) => when(Date.now() / 1000 - age) },

@@ -16,8 +16,8 @@ const STATES = [
 const FILTERS = [
   { name: 'q', label: 'In URL or tag' },
   { name: 'state', label: 'State', choices: STATES },
-  { name: 'topic', label: 'Topic' },
-  { name: 'endpoint', label: 'Endpoint' },
+  { name: 'topic', label: 'Topic', more: true },
+  { name: 'endpoint', label: 'Endpoint', more: true },
 ];
 export const COLUMNS = [
   { name: 'Delivery', kind: 'main id', cell: ({ id }) => deliveryLink(id) },

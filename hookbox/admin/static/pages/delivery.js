@@ -3,7 +3,7 @@
 import * as api from '../api.js';
 import { ask } from '../dialog.js';
 import { atMost, fill, h } from '../dom.js';
-import { bytes, clock, count, laidOut, took, when } from '../format.js';
+import { clock, count, laidOut, took, when } from '../format.js';
 import { tell } from '../notices.js';
 import { address, go } from '../router.js';
 import { empty, facts, part } from '../table.js';
@@ -30,7 +30,7 @@ export function open({ main, parts: [id], signal, live, title }) {
       seen = JSON.stringify(item);
       fill(head, heading(item, act));
       fill(about, aboutIt(item));
-      fill(attempts, item.attempts_made.length ? [...item.attempts_made].reverse().map(attempt) : empty('None yet.', item.due && ['The first one is due ', when(item.due), '.']));
+      fill(attempts, item.attempts_made.length ? [...item.attempts_made].reverse().map((made) => attempt(id, made)) : empty('None yet.', item.due && ['The first one is due ', when(item.due), '.']));
     } catch (error) {
       if (error.name === 'AbortError') return;
       fill(head, h('h1', {}, 'Delivery ', h('code', {}, id)), error.status === 404
@@ -63,9 +63,9 @@ function aboutIt(item) {
     ['Created', when(item.created)],
     ['Due', item.due && when(item.due)],
     ['Over', item.done && when(item.done)],
-    ['Signed', wishes?.signed ? 'yes' : 'no'],
+    ['Signed', item.endpoint ? 'with the endpoint’s secrets' : wishes.signed ? 'yes' : 'no'],
     ['Tag', item.tag],
-    ['Expires', wishes?.expires && when(wishes.expires)],
+    ['Expires', wishes.expires && when(wishes.expires)],
     ['Id', h('code', {}, item.id)],
     ['Message', [h('code', {}, item.message_id), hidden('message', message(item.message_id))]],
   ]);
@@ -73,14 +73,16 @@ function aboutIt(item) {
 
 const message = (id) => async () => (await api.post('api/reveal', { what: 'message', id })).body;
 
-function attempt(made) {
+function attempt(id, made) {
   const good = made.status >= 200 && made.status < 300;
+  const body = made.response?.body;
   return h('article.attempt', {},
     h('h3', {}, `Attempt ${made.n} `, badge(made.status ?? made.class, good ? 'good' : 'bad'), ' ', made.detail ?? '', h('small', {}, made.trigger)),
     h('p.soft', {}, when(made.time), ' (', clock(made.time), '), ', took(made.took_ms / 1000), made.address && `, ${made.address}`),
     pairs('Request headers', made.request?.headers),
     made.response && pairs('Answer headers', made.response.headers),
-    made.response?.body ? shut(`Answer, ${bytes(made.response.body.length)}`, code(laidOut(made.response.body), 'answer')) : null);
+    body === 'masked' ? hidden('answer', async () => (await api.post('api/reveal', { what: 'attempt', id, n: made.n })).body)
+      : body && shut('Answer', code(laidOut(body), 'answer')));
 }
 
 function pairs(title, given) {

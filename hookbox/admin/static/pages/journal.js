@@ -47,7 +47,7 @@ function line({ at, kind, connection, about = {}, webhook }, many) {
     clock(at),
     many && connectionLink(connection),
     hook ? h('b', {}, hook.action) : badge(kind, COLOURS[kind]),
-    h('span.what', {}, hook ? ofWebhook(hook) : webhook ? h('a', { href: address(['webhooks', webhook]) }, 'its webhook') : null, told(about)),
+    h('span.what', {}, hook ? ofWebhook(hook) : webhook ? h('a', { href: address(['webhooks', webhook]) }, 'its webhook') : null, hook ? null : told(about)),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from '../api.js';
 import { fill, h } from '../dom.js';
-import { bytes, count, figure, lasting, took, when } from '../format.js';
+import { bytes, count, exactly, figure, lasting, took } from '../format.js';
 import { announce } from '../notices.js';
 import { Plot } from '../plot.js';
 import { address } from '../router.js';
@@ -13,9 +13,9 @@ const perSecond = (value) => (Number.isFinite(value) ? `${figure(value)}/s` : 'â
 const milliseconds = (value) => (Number.isFinite(value) ? took(value / 1000) : 'â€“');
 const PLOTS = [
   { title: 'Connections', lines: [{ name: 'connections', column: 'connections' }], shown: count },
-  { title: 'Messages', lines: [{ name: 'published', column: 'publications' }, { name: 'delivered to URLs', column: 'deliveries' }], shown: perSecond },
+  { title: 'Messages', lines: [{ name: 'published', column: 'publications' }, { name: 'delivered', column: 'deliveries' }], shown: perSecond },
   { title: 'Webhooks', lines: [{ name: 'asked', column: 'webhooks' }, { name: 'failed', column: 'failures' }], shown: perSecond },
-  { title: 'Webhook latency', lines: [{ name: 'mean', column: 'webhook_ms' }, { name: '95th percentile', column: 'webhook_p95_ms' }], shown: milliseconds },
+  { title: 'Webhook latency', lines: [{ name: 'mean', column: 'webhook_ms' }, { name: '95 % below', column: 'webhook_p95_ms' }], shown: milliseconds },
   { title: 'Memory', lines: [{ name: 'memory', column: 'memory' }], shown: bytes, binary: true },
   { title: 'Event-loop lag', lines: [{ name: 'lag', column: 'lag_ms' }], shown: milliseconds },
 ];
@@ -58,8 +58,8 @@ function showStanding(place, { started, now, version, draining, degraded }) {
   word = problem;
   fill(
     place,
-    problem ? h('p.problem', {}, problem === true ? 'Something does not work as it should: see the log.' : String(problem)) : h('p.fine', {}, 'All is well.'),
-    h('p', {}, `Hookbox ${version}, up for ${lasting(now - started)}, since `, when(started)),
+    problem ? h('p.problem', {}, problem === true ? 'Something does not work as it should: see the log.' : String(problem)) : h('p.fine', {}, 'Running normally.'),
+    h('p', { title: exactly(started) }, `Hookbox ${version}, up for ${lasting(now - started)}`),
   );
 }
 

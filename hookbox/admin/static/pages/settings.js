@@ -12,10 +12,12 @@ async function load(signal) {
   return told.items;
 }
 
+const WHICH = [['', 'all'], ['live', 'can be changed here'], ['set', 'not the default']];
+
 export function open({ main, signal }) {
   const rows = new Map(), groups = h('div'), note = h('div');
   const filter = field({ name: 'filter-q', label: 'Search', type: 'search', 'data-filter': true });
-  const only = field({ name: 'filter-changed', label: 'Only what is not the default', type: 'checkbox' });
+  const only = field({ name: 'filter-which', label: 'Which', choices: WHICH });
   const problem = h('p.problem', { role: 'alert', hidden: true });
   const undo = h('button', { type: 'button', onclick: () => undoAll() }, 'Undo');
   const pending = h('span', { role: 'status' });
@@ -83,6 +85,7 @@ export function open({ main, signal }) {
   });
 }
 
+
 function grouped(items) {
   const groups = new Map();
   for (const item of items) groups.set(item.group, [...(groups.get(item.group) ?? []), item]);
@@ -133,9 +136,10 @@ class Row {
     return isNumber(item) && Number.isFinite(number) ? number : given; // the server reads "64KiB" and "5m", too
   }
 
-  fits(text, onlySet) {
+  fits(text, which) {
     const { name, help, group } = this.item;
-    return (!onlySet || this.differs() || this.changed()) && `${name} ${help} ${group}`.toLowerCase().includes(text);
+    const wanted = { live: this.item.live, set: this.differs() }[which] ?? true;
+    return (wanted || this.changed()) && `${name} ${help} ${group}`.toLowerCase().includes(text);
   }
 }
 
