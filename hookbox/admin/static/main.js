@@ -46,7 +46,7 @@ let live, current, closing = new AbortController();
 function show(first = false) {
   const { parts, query } = here();
   const [path = 'overview', ...rest] = parts;
-  if (current?.path === path && current.moved?.(rest)) return;
+  if (current?.path === path && current.moved?.(rest, query)) return;
   closing.abort();
   closing = new AbortController();
   const page = PAGES.find((each) => each.path === path);

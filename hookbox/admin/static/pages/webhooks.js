@@ -57,13 +57,15 @@ export function open({ main, parts, signal, live }) {
     go(['webhooks', (link ?? row.querySelector('a[data-webhook]')).dataset.webhook], Object.fromEntries(here().query));
   });
 
-  const moved = ([id]) => {
+  /** Another webhook, or none; other filters need another list. */
+  const moved = ([id], query = new URLSearchParams(listing.query)) => {
+    if (FILTERS.some(({ name }) => (query.get(name) ?? '') !== (listing.query[name] ?? ''))) return false;
     bench.classList.toggle('one', Boolean(id));
     for (const link of listing.element.querySelectorAll('a[data-webhook]')) {
       link.closest('tr').classList.toggle('chosen', link.dataset.webhook === id);
     }
-    if (!id) return fill(aside), true;
-    showWebhook(aside, id, signal);
+    if (id) showWebhook(aside, id, signal);
+    else fill(aside);
     return true;
   };
   moved(parts);
