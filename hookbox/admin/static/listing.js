@@ -42,7 +42,7 @@ export class Listing {
     this.reload = atMost(1000, () => this.first());
     this.showPause();
     this.reload();
-    if (feed) live.listen(feed, (payload) => this.hear(payload), signal, () => this.reload());
+    if (feed) live.listen(feed, (payload) => this.hear(payload), signal, () => this.paused || this.reload());
   }
 
   /** The filters that are set. */
@@ -58,11 +58,14 @@ export class Listing {
 
   async first() {
     const asked = this.asked = Symbol('the last question wins');
+    const heard = this.heard = []; // what comes in before the answer, which may not have it yet
     await this.fetch(null, (page) => {
       if (asked !== this.asked) return;
-      this.items = page.items;
+      const known = new Set(page.items.map(this.table.key));
+      this.items = [...heard.filter((item) => !known.has(this.table.key(item))), ...page.items];
       this.show(page);
     });
+    if (asked === this.asked) this.heard = null;
   }
 
   append() {
@@ -111,6 +114,7 @@ export class Listing {
     if (item === undefined) return this.reload();
     if (item === null) return;
     this.items = [item, ...this.items.filter((other) => this.table.key(other) !== this.table.key(item))].slice(0, MOST);
+    this.heard?.unshift(item);
     this.table.prepend(item);
     this.table.keep(MOST);
     if (Number.isFinite(this.total)) this.total += 1;

@@ -39,7 +39,7 @@ export class Live {
    * Listen to a channel until the signal aborts.
    *
    * @param heard is given each payload
-   * @param gap is called when some may have been missed
+   * @param gap is called when some may have been missed: once it is subscribed, and after a long cut
    */
   listen(channel, heard, signal, gap = () => {}) {
     const feed = this._feeds.get(channel) ?? this._open(channel);
@@ -62,6 +62,7 @@ export class Live {
       subscription.on('recovered', ({ recovered }) => {
         if (!recovered) feed.listeners.forEach((each) => each.gap());
       });
+      feed.listeners.forEach((each) => each.gap()); // what happened while we were subscribing
     }).catch(() => this._feeds.delete(channel));
     return feed;
   }

@@ -22,23 +22,40 @@ export class Journal {
 
   /** Load all that is remembered. */
   async load(query, signal) {
+    const heard = this.heard = []; // what comes in before the answer, which may not have it yet
     const { items } = await api.get('api/journal', query, signal);
-    this.items = [];
-    fill(this.list);
-    items.forEach((item) => this.add(item));
-    if (!items.length) fill(this.list, h('li.nothing', {}, empty('Nothing is remembered.', 'What happens from now on appears here.')));
+    const known = new Set(items.map(keyOf));
+    const all = [...items, ...heard.filter((item) => !known.has(keyOf(item)))];
+    if (heard === this.heard) this.heard = null;
+    if (all.length && JSON.stringify(all) === JSON.stringify(this.items)) return;
+    this.draw(all);
+    if (!all.length) fill(this.list, h('li.nothing', {}, empty('Nothing is remembered.', 'What happens from now on appears here.')));
   }
 
-  /** One more line. */
+  /** One more line; a webhook comes at its end, and stands where it began. */
   add(item) {
     if (item.left_out) return this.list.append(h('li.gap', {}, `${item.left_out} lines left out`));
-    const last = this.items.at(-1);
+    this.heard?.push(item);
     this.list.querySelector('.nothing')?.remove();
-    if (last && item.at - last.at >= GAP) this.list.append(h('li.gap', {}, took(item.at - last.at)));
+    if (item.at < this.items.at(-1)?.at) this.draw([...this.items, item].sort((one, other) => one.at - other.at));
+    else this.append(item);
+  }
+
+  draw(items) {
+    this.items = [];
+    fill(this.list);
+    items.forEach((item) => this.append(item));
+  }
+
+  append(item) {
+    const wait = this.items.length ? item.at - this.items.at(-1).at : 0;
+    if (wait >= GAP) this.list.append(h('li.gap', {}, took(wait)));
     this.items.push(item);
     this.list.append(line(item, this.many));
   }
 }
+
+const keyOf = ({ at, kind, connection, webhook }) => `${at} ${kind} ${connection} ${webhook?.id ?? ''}`;
 
 function line({ at, kind, connection, about = {}, webhook }, many) {
   const hook = typeof webhook === 'object' && webhook ? webhook : null;
