@@ -20,10 +20,11 @@ const MOST = 500; // rows that a live list keeps
  * @param feed the channel that brings news; `accept(payload, filters)` gives the item to show on top, null for
  *   one that is not wanted, or undefined to have the list loaded again
  * @param tools further buttons
+ * @param onShow called when rows have come or gone
  */
 export class Listing {
-  constructor({ name, filters, load, table, nothing, feed, accept = () => undefined, tools = [], signal, live }) {
-    Object.assign(this, { name, load, nothing, accept, signal, next: null, paused: false, missed: 0, items: [] });
+  constructor({ name, filters, load, table, nothing, feed, accept = () => undefined, tools = [], onShow = () => {}, signal, live }) {
+    Object.assign(this, { name, load, nothing, accept, onShow, signal, next: null, paused: false, missed: 0, items: [] });
     this.table = new Table(table);
     const { query } = here();
     this.fields = filters.map((about) => [about.name, filterField(about, query.get(about.name) ?? '')]);
@@ -102,6 +103,7 @@ export class Listing {
     if (shown) fill(this.note);
     else if (filtered) fill(this.note, empty(`No ${this.name} match.`, clear(this)));
     else fill(this.note, empty(...this.nothing));
+    this.onShow();
   }
 
   hear(payload) {

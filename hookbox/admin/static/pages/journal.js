@@ -68,14 +68,16 @@ function line({ at, kind, connection, about = {}, webhook }, many) {
   );
 }
 
-function ofWebhook({ id, verdict: word, why, took: seconds }) {
-  return [h('a', { href: address(['webhooks', id]) }, 'webhook'), ' ', verdict(word), ' ', took(seconds), why && h('span.why', {}, why)];
+function ofWebhook({ id, verdict: word, why, channel, took: seconds }) {
+  return [h('a', { href: address(['webhooks', id]) }, 'webhook'), ' ', verdict(word), ' ', took(seconds), channel && [' ', channelLink(channel)], why && h('span.why', {}, why)];
 }
+
+const written = (value) => (Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value));
 
 /** What else there is to say, each word with its value. */
 function told(about) {
   return Object.entries(about).filter(([, value]) => value !== '' && value !== null).map(([name, value]) => [
     ' ', h('span.soft', {}, name.replaceAll('_', ' ')), ' ',
-    name === 'channel' && typeof value === 'string' ? channelLink(value) : h('span', {}, typeof value === 'string' ? value : JSON.stringify(value)),
+    name === 'channel' && typeof value === 'string' ? channelLink(value) : h('span', {}, written(value)),
   ]);
 }

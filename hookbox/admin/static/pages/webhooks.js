@@ -43,6 +43,7 @@ export function open({ main, parts, signal, live }) {
     nothing: ['No webhooks yet.', 'Open a page that connects: Hookbox asks your application “connect”, and you see it here.'],
     feed: 'webhooks',
     accept,
+    onShow: () => choose(here().parts[1]),
     signal,
     live,
   });
@@ -57,13 +58,17 @@ export function open({ main, parts, signal, live }) {
     go(['webhooks', (link ?? row.querySelector('a[data-webhook]')).dataset.webhook], Object.fromEntries(here().query));
   });
 
+  function choose(id) {
+    for (const link of listing.element.querySelectorAll('a[data-webhook]')) {
+      link.closest('tr').classList.toggle('chosen', link.dataset.webhook === id);
+    }
+  }
+
   /** Another webhook, or none; other filters need another list. */
   const moved = ([id], query = new URLSearchParams(listing.query)) => {
     if (FILTERS.some(({ name }) => (query.get(name) ?? '') !== (listing.query[name] ?? ''))) return false;
     bench.classList.toggle('one', Boolean(id));
-    for (const link of listing.element.querySelectorAll('a[data-webhook]')) {
-      link.closest('tr').classList.toggle('chosen', link.dataset.webhook === id);
-    }
+    choose(id);
     if (id) showWebhook(aside, id, signal);
     else fill(aside);
     return true;
