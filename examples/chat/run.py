@@ -32,7 +32,8 @@ def main():
         "HOOKBOX_ADMIN_PASSWORD": password,
     }
     programs = {"The chat": [HERE / "app.py"], "Hookbox": hookbox}
-    together.run(programs, environment, [port, hookbox_port], WELCOME.format(port, hookbox_port, hookbox_port, password))
+    welcome = WELCOME.format(port, hookbox_port, hookbox_port, password)
+    together.run(programs, environment, [port, hookbox_port], welcome)
 
 
 if __name__ == "__main__":
