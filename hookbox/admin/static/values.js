@@ -88,20 +88,21 @@ export function cookies(given) {
   return h('ul.cookies', {}, given.map(({ name, value }) => h('li', {}, h('code', {}, name), ' ', h('span.masked', {}, value))));
 }
 
-/** A button that acts, with its failure told. */
+/** A button that acts, once at a time, with its failure told. It is never disabled, so it keeps the focus. */
 export function button(text, act, kind = '') {
+  let acts = false;
   return h('button', {
     type: 'button',
     class: kind,
-    onclick: async (event) => {
-      const { currentTarget } = event;
-      currentTarget.disabled = true;
+    onclick: async () => {
+      if (acts) return;
+      acts = true;
       try {
         await act();
       } catch (error) {
         tell(error.message, true);
       } finally {
-        currentTarget.disabled = false;
+        acts = false;
       }
     },
   }, text);
