@@ -207,13 +207,13 @@ def test_the_overview_counts_and_draws(console, people):
         re.compile(r"\d websocket")
     )
     plot = console.main.locator(".plot").filter(has_text="Memory")
-    console.expect(plot.locator("path")).to_have_attribute("d", re.compile("^M"))
+    console.expect(plot.locator("path").first).to_have_attribute("d", re.compile("^M"))
     area = plot.locator(".area")
     console.expect(area).to_have_attribute(
         "aria-label", re.compile(r"Memory\. memory: now [\d.]+ MiB, between")
     )
     area.press("ArrowLeft")
-    console.expect(plot.locator("output")).to_contain_text(re.compile(r"\d\d:\d\d:\d\d  [\d.]+ MiB"))
+    console.expect(plot.locator("output")).to_contain_text(re.compile(r"\d\d:\d\d:\d\d [\d.]+ MiB"))
 
 
 def test_empty_lists_say_what_would_fill_them(browser, console):
@@ -368,6 +368,8 @@ def test_an_endpoint_is_registered_and_its_deliveries_are_retried(console, hooke
         receiver.wait_for(1)
         console.row("503").get_by_role("link").first.click()
         console.sees("Attempt 1", "503")
+        console.button("Show answer").click()
+        console.expect(console.page.get_by_role("region", name="answer")).to_be_visible()
         console.button("Retry now").click()
         console.sees("Attempt 2", "succeeded")
         console.button("Show message").click()

@@ -40,7 +40,7 @@ const PAGES = [
 ];
 const LISTED = PAGES.filter(({ letter }) => letter).map((page) => ({ ...page, parts: page.path }));
 
-let live, current, closing = new AbortController();
+let live, current, server = '', closing = new AbortController();
 
 /** Show the page of the address; one that is there already may take a change by itself. */
 function show(first = false) {
@@ -53,7 +53,7 @@ function show(first = false) {
   const { open } = (rest.length ? page?.one : page?.all) ?? { open: lost };
   const main = fill(byId('main'));
   main.className = `page-${page ? path : 'lost'}`;
-  const title = (text) => (document.title = `${text} · Hookbox`);
+  const title = (text) => (document.title = `${text} · Hookbox ${server}`);
   title(page?.name ?? 'Hookbox');
   for (const link of document.querySelectorAll('#pages a')) {
     if (link.dataset.path === (path === 'sessions' ? 'connections' : path)) link.setAttribute('aria-current', 'page');
@@ -128,6 +128,7 @@ async function start() {
   keepTime();
   const about = await api.session();
   say(byId('version'), about.version);
+  server = about.server;
   const back = sessionStorage.getItem(BACK);
   sessionStorage.removeItem(BACK);
   if (back && !location.hash) history.replaceState(null, '', back);

@@ -91,19 +91,14 @@ export class Plot {
 
   paths() {
     return this.lines.map(({ column }, n) => {
-      let d = '', pen = false, alone = false;
+      const runs = [[]]; // a sample without a value cuts the line
       for (const row of this.rows) {
-        const value = row[column];
-        if (!Number.isFinite(value)) {
-          if (alone) d += 'h.01';
-          pen = alone = false;
-          continue;
-        }
-        d += `${pen ? 'L' : 'M'}${this.x(row.at).toFixed(1)} ${this.y(value).toFixed(1)}`;
-        alone = !pen;
-        pen = true;
+        if (!Number.isFinite(row[column])) runs.push([]);
+        else runs.at(-1).push(`${this.x(row.at).toFixed(1)} ${this.y(row[column]).toFixed(1)}`);
       }
-      return s(`path.line${n}`, { d: alone ? `${d}h.01` : d });
+      const lines = runs.filter((run) => run.length > 1).map((run) => `M${run.join('L')}`);
+      const dots = runs.filter((run) => run.length === 1).map(([place]) => `M${place}h.01`);
+      return [s(`path.line${n}`, { d: lines.join('') }), s(`path.dots.line${n}`, { d: dots.join('') })];
     }).reverse();
   }
 
@@ -139,8 +134,9 @@ export class Plot {
       this.cursor,
       s('line', { x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }),
       dots.map(({ column }) => s('circle', { cx: x, cy: this.y(this.at[column]), r: 3 })),
+      s('text', { x: Math.min(this.width - 30, Math.max(LEFT + 26, x)), y: HEIGHT - 5 }, hour(this.at.at, true)),
     );
-    say(this.readout, `${hour(this.at.at, true)}  ${this.values(this.at)}`);
+    fill(this.readout, h('span.unseen', {}, `${hour(this.at.at, true)} `), this.values(this.at));
   }
 
   showLast() {

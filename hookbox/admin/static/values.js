@@ -64,14 +64,13 @@ export function code(text, label) {
 /**
  * Something that is hidden until it is asked for.
  *
- * @param fetch resolves to the text, or to the value, to show
+ * @param fetch resolves to the text to show
  */
 export function hidden(label, fetch, note = '') {
   const place = h('div.hidden-value');
   const show = async () => {
     try {
-      const value = await fetch();
-      fill(place, code(typeof value === 'string' ? laidOut(value) : json(value), label));
+      fill(place, code(await fetch(), label));
     } catch (error) {
       tell(error.message, true);
     }
@@ -79,8 +78,11 @@ export function hidden(label, fetch, note = '') {
   return fill(place, h('button.quiet', { type: 'button', onclick: show }, `Show ${label}`), note && h('small', {}, note));
 }
 
-/** What an unmasked payload is asked for with. */
-export const reveal = (what, about) => async () => (await api.post('api/reveal', { what, ...about })).payload;
+/** Fetches a payload unmasked, as JSON; the log notes it. */
+export const revealPayload = (what, about) => async () => json((await api.post('api/reveal', { what, ...about })).payload);
+
+/** Fetches the body of a message or an answer. */
+export const revealBody = (what, about) => async () => laidOut((await api.post('api/reveal', { what, ...about })).body);
 
 /** Cookies: their names, and their values as the server masks them. */
 export function cookies(given) {

@@ -7,7 +7,7 @@ import { bytes, count, json, when } from '../format.js';
 import { tell } from '../notices.js';
 import { address, go } from '../router.js';
 import { Table, empty, facts, part } from '../table.js';
-import { badge, button, hidden, reveal, several, userLink } from '../values.js';
+import { badge, button, hidden, revealPayload, several, userLink } from '../values.js';
 import { Options } from './options.js';
 
 export function open({ main, parts: [name], signal, live, title }) {
@@ -98,7 +98,7 @@ function historyTable(channel, what) {
       {
         name: 'Payload', kind: 'wide',
         cell: ({ kind, offset, index, size, payload }) => payload !== null && kind.toLowerCase() === 'publish'
-          ? hidden('payload', reveal(what, { channel, ...(what === 'history' ? { index } : { offset }) }), bytes(size)) : null,
+          ? hidden('payload', revealPayload(what, { channel, ...(what === 'history' ? { index } : { offset }) }), bytes(size)) : null,
       },
     ],
   });
@@ -110,7 +110,7 @@ function showState(place, channel, state) {
   place.dataset.text = text;
   const keys = Object.keys(state), masked = Object.values(state).includes('masked');
   if (!keys.length) return fill(place, empty('The state is empty.', 'Your application sets it by state_set_key; all subscribers see it change.'));
-  fill(place, h('p', {}, several(keys.map((key) => h('code', {}, key)))), hidden('state', async () => (masked ? reveal('state', { channel })() : state)));
+  fill(place, h('p', {}, several(keys.map((key) => h('code', {}, key)))), hidden('state', async () => (masked ? revealPayload('state', { channel })() : json(state))));
 }
 
 function publishing(channel, done) {

@@ -7,7 +7,7 @@ import { count, seconds, when } from '../format.js';
 import { Listing } from '../listing.js';
 import { tell } from '../notices.js';
 import { Table, part } from '../table.js';
-import { button, channelLink, deliveryLink, endpointLink, state } from '../values.js';
+import { button, channelLink, deliveryLink, state } from '../values.js';
 
 const STATES = [
   ['undelivered', 'dead, held, cancelled'], ['scheduled,waiting,in_flight', 'under way'], ['succeeded', 'succeeded'],

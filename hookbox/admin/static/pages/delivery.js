@@ -7,7 +7,7 @@ import { clock, count, laidOut, took, when } from '../format.js';
 import { tell } from '../notices.js';
 import { address, go } from '../router.js';
 import { empty, facts, part } from '../table.js';
-import { badge, button, channelLink, code, endpointLink, hidden, state } from '../values.js';
+import { badge, button, channelLink, code, endpointLink, hidden, revealBody, state } from '../values.js';
 
 const OVER = ['succeeded', 'dead', 'cancelled'];
 
@@ -67,11 +67,9 @@ function aboutIt(item) {
     ['Tag', item.tag],
     ['Expires', wishes.expires && when(wishes.expires)],
     ['Id', h('code', {}, item.id)],
-    ['Message', [h('code', {}, item.message_id), hidden('message', message(item.message_id))]],
+    ['Message', [h('code', {}, item.message_id), hidden('message', revealBody('message', { id: item.message_id }))]],
   ]);
 }
-
-const message = (id) => async () => (await api.post('api/reveal', { what: 'message', id })).body;
 
 function attempt(id, made) {
   const good = made.status >= 200 && made.status < 300;
@@ -81,7 +79,7 @@ function attempt(id, made) {
     h('p.soft', {}, when(made.time), ' (', clock(made.time), '), ', took(made.took_ms / 1000), made.address && `, ${made.address}`),
     pairs('Request headers', made.request?.headers),
     made.response && pairs('Answer headers', made.response.headers),
-    body === 'masked' ? hidden('answer', async () => (await api.post('api/reveal', { what: 'attempt', id, n: made.n })).body)
+    body === 'masked' ? hidden('answer', revealBody('attempt', { id, n: made.n }))
       : body && shut('Answer', code(laidOut(body), 'answer')));
 }
 

@@ -8,7 +8,7 @@ import { icon } from '../icons.js';
 import { tell } from '../notices.js';
 import { address, go, here } from '../router.js';
 import { facts } from '../table.js';
-import { badge, button, channelLink, code, connectionLink, hidden, sessionLink, userLink, verdict } from '../values.js';
+import { badge, button, channelLink, code, connectionLink, hidden, revealBody, sessionLink, userLink, verdict } from '../values.js';
 
 let again = ''; // the URL that one was last sent to
 
@@ -19,7 +19,9 @@ export async function showWebhook(place, id, signal) {
     if (here().parts[1] !== id) return; // somebody went on meanwhile
     fill(place, close(), heading(item), ending(item), about(item), request(item), answer(item));
     place.scrollTop = 0;
-    if (getComputedStyle(place).position !== 'sticky') window.scrollTo(0, 0);
+    if (getComputedStyle(place).position === 'sticky') return;
+    window.scrollTo(0, 0); // there is no room for the list beside it
+    place.focus({ preventScroll: true });
   } catch (error) {
     if (error.name === 'AbortError') return;
     const text = error.status === 404 ? 'This webhook is no longer remembered. The setting webhook_log says how many are.' : error.message;
@@ -72,7 +74,7 @@ function answer({ id, answer: given }) {
   return h('section', {}, h('h3', {}, 'Answer ', badge(String(given.status), given.status === 200 ? 'good' : 'bad')),
     pairs('Headers', given.headers),
     given.body !== null && code(json(given.body), 'body of the answer, its values masked'),
-    given.size ? hidden('body as it came', async () => (await api.post('api/reveal', { what: 'webhook', id })).body, bytes(given.size)) : h('p.soft', {}, 'Its body is empty.'));
+    given.size ? hidden('body as it came', revealBody('webhook', { id }), bytes(given.size)) : h('p.soft', {}, 'Its body is empty.'));
 }
 
 function pairs(title, given) {

@@ -5,7 +5,7 @@ import { fill, h } from '../dom.js';
 import { took, when } from '../format.js';
 import { Listing } from '../listing.js';
 import { announce } from '../notices.js';
-import { go, here } from '../router.js';
+import { address, go, here } from '../router.js';
 import { channelLink, connectionLink, userLink, verdict } from '../values.js';
 import { showWebhook } from './webhook.js';
 
@@ -23,7 +23,7 @@ const FILTERS = [
 ];
 
 const COLUMNS = [
-  { name: 'Action', kind: 'main', cell: ({ id, action, again }) => [h('a.name', { href: '', 'data-webhook': id }, action), again && h('small', {}, ' again')] },
+  { name: 'Action', kind: 'main', cell: ({ id, action, again }) => [h('a.name', { href: address(['webhooks', id]), 'data-webhook': id }, action), again && h('small', {}, ' again')] },
   { name: 'Verdict', kind: 'verdict', cell: (item) => verdict(item.verdict) },
   { name: 'When', cell: ({ at }) => when(at) },
   { name: 'User', cell: ({ user }) => userLink(user) },
@@ -47,12 +47,13 @@ export function open({ main, parts, signal, live }) {
     signal,
     live,
   });
-  const aside = h('aside.bench-detail', { 'aria-label': 'The webhook' });
+  const aside = h('aside.bench-detail', { 'aria-label': 'The webhook', tabindex: -1 });
   const bench = h('div.bench', {}, listing.element, aside);
   main.append(h('h1', {}, 'Hook bench'), bench);
   listing.element.addEventListener('click', (event) => {
     const link = event.target.closest('a[data-webhook]');
     const row = event.target.closest('tbody tr');
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another window
     if (!link && (event.target.closest('a, button') || !row || String(getSelection()))) return;
     event.preventDefault();
     go(['webhooks', (link ?? row.querySelector('a[data-webhook]')).dataset.webhook], Object.fromEntries(here().query));
