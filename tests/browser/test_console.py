@@ -1,7 +1,8 @@
 """The operator's console as an operator sees it: a real browser, a real Hookbox, real clients behind it."""
 
 import re
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -381,6 +382,28 @@ def test_an_endpoint_is_registered_and_its_deliveries_are_retried(console, hooke
         console.dialog.get_by_role("button", name="Replay").click()
         console.is_told("1 messages are replayed.")
         receiver.wait_for(3)
+
+
+def confirm(received):
+    """What a subscriber says to the hub that asks whether it wants to subscribe."""
+    challenge = dict(parse_qsl(urlsplit(received.target).query)).get("hub.challenge", "")
+    return Reply.raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(challenge)}\r\n\r\n{challenge}".encode())
+
+
+def test_a_subscription_of_the_hub_is_shown_and_ended(console, hooked):
+    with Receiver(confirm) as reader:
+        asked = {
+            "hub.mode": "subscribe", "hub.topic": f"{hooked.url}/topic/news", "hub.callback": reader.hook,
+            "hub.verify": "sync",
+        }  # fmt: skip
+        urlopen(f"{hooked.url}/hub", urlencode(asked).encode(), DEADLINE).close()
+        console.goes_to("subscriptions")
+        row = console.row(reader.hook)
+        console.expect(row).to_contain_text("news")
+        row.get_by_role("button", name="End").click()
+        console.dialog.get_by_role("button", name="End it").click()
+        console.is_told("Ended.")
+        console.expect(row).to_have_count(0)
 
 
 # safety and comfort
