@@ -483,3 +483,42 @@ def test_the_menu_of_a_narrow_window_opens_and_closes(console):
     menu.get_by_role("link", name="Channels").click()
     console.expect(menu).to_be_hidden()
     console.expect(console.page.locator("h1")).to_have_text("Channels")
+
+
+def test_what_was_added_to_a_list_stays_when_news_come_in(console, people):
+    people(None, *(f"guest {number}" for number in range(60)))
+    console.goes_to("users", q="guest")
+    console.expect(console.main.locator("tbody tr")).to_have_count(50)
+    console.button("Show more").click()
+    console.expect(console.main.locator("tbody tr")).to_have_count(60)
+    people(None, "guest who comes late")
+    console.expect(console.main.locator("tbody tr")).to_have_count(61)
+
+
+def test_what_was_opened_stays_open_when_news_come_in(console, people):
+    (ann,) = people("hall", "ann")
+    ann.publish("hall", "first words")
+    console.goes_to("channels", "hall")
+    console.button("Show payload").click()
+    console.sees("first words")
+    ann.publish("hall", "second words")
+    console.expect(console.rows_of("Newest first", "publish")).to_have_count(2)
+    console.sees("first words")
+    console.expect(console.main).not_to_contain_text("second words")
+
+
+def test_numbers_are_written_as_people_read_them(console):
+    written = console.page.evaluate(
+        """async () => {
+          const { bytes, count, figure, lasting, took } = await import('./static/format.js');
+          const { niceStep } = await import('./static/plot.js');
+          return [
+            count(1234567), count(null), figure(0.0123), bytes(1536), bytes(2 ** 30), took(0.0034), took(75), took(null),
+            lasting(0.4), lasting(93784), niceStep(0.3), niceStep(7), niceStep(20 * 1024 * 1024, true) / 1024 ** 2,
+          ];
+        }"""
+    )
+    assert written == [
+        "1,234,567", "–", "0.012", "1.5 KiB", "1 GiB", "3.4 ms", "1 min 15 s", "–",
+        "0 s", "1 d 2 h", 0.5, 10, 20,
+    ]  # fmt: skip

@@ -8,6 +8,8 @@ import { here, refine } from './router.js';
 import { Table, empty } from './table.js';
 
 const MOST = 500; // rows that a live list keeps
+const PAGE = 50; // rows that are shown at first, and that one more request adds
+const MOST_AT_ONCE = 200; // rows that one answer may have
 
 /**
  * A listing; it begins to load at once.
@@ -53,6 +55,7 @@ export class Listing {
 
   refilter() {
     if (this.signal.aborted) return;
+    this.items = [];
     refine({ ...Object.fromEntries(here().query), ...Object.fromEntries(this.fields.map(([n, f]) => [n, f.input.value.trim()])) });
     this.first();
   }
@@ -60,7 +63,7 @@ export class Listing {
   async first() {
     const asked = this.asked = Symbol('the last question wins');
     const heard = this.heard = []; // what comes in before the answer, which may not have it yet
-    await this.fetch(null, (page) => {
+    await this.fetch(null, Math.min(MOST, Math.ceil(this.items.length / PAGE) * PAGE), (page) => {
       if (asked !== this.asked) return;
       const known = new Set(page.items.map(this.table.key));
       this.items = [...heard.filter((item) => !known.has(this.table.key(item))), ...page.items];
@@ -70,17 +73,25 @@ export class Listing {
   }
 
   append() {
-    return this.fetch(this.next, (page) => {
+    return this.fetch(this.next, PAGE, (page) => {
       this.items = [...this.items, ...page.items];
       this.show(page);
     });
   }
 
-  async fetch(cursor, use) {
+  /** Fetch so many rows, or a page at least, in as many requests as that takes. */
+  async fetch(next, wanted, use) {
     if (this.signal.aborted) return;
     try {
-      const page = await this.load(this.query, cursor, this.signal);
-      if (!this.signal.aborted) use(page);
+      const query = this.query, items = [];
+      let total;
+      do {
+        const limit = Math.min(MOST_AT_ONCE, Math.max(PAGE, wanted - items.length));
+        const page = await this.load({ ...query, limit }, next, this.signal);
+        items.push(...page.items);
+        ({ total, next } = page);
+      } while (next && items.length < wanted);
+      if (!this.signal.aborted) use({ items, total, next });
     } catch (error) {
       if (error.name === 'AbortError') return;
       fill(this.note, h('p.problem', { role: 'alert' }, error.message));

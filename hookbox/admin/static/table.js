@@ -86,7 +86,7 @@ function cell({ name, cell, kind = '' }, item) {
 }
 
 function renew(old, next) {
-  if (old.isEqualNode(next)) return;
+  if (old.isEqualNode(next) || old.querySelector('.opened')) return; // what somebody opened stays open
   old.className = next.className;
   old.replaceChildren(...next.childNodes);
 }

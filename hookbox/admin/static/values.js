@@ -70,7 +70,7 @@ export function hidden(label, fetch, note = '') {
   const place = h('div.hidden-value');
   const show = async () => {
     try {
-      fill(place, code(await fetch(), label));
+      fill(place, code(await fetch(), label)).classList.add('opened');
     } catch (error) {
       tell(error.message, true);
     }

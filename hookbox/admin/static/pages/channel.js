@@ -13,7 +13,7 @@ import { Options } from './options.js';
 export function open({ main, parts: [name], signal, live, title }) {
   title(name);
   const places = Object.fromEntries(['about', 'subscribers', 'history', 'recent', 'state'].map((each) => [each, h('div')]));
-  const subscribers = subscriberTable(name, () => reload()), history = historyTable(name, 'history'), recent = historyTable(name, 'publication');
+  const subscribers = subscriberTable(name, () => reload()), history = historyTable(name), recent = historyTable(name);
   const options = new Options((changes) => change(name, changes).then(() => reload()));
   const problem = h('div');
   main.append(
@@ -53,8 +53,8 @@ export function open({ main, parts: [name], signal, live, title }) {
   live.listen('channels', (news) => (news?.left_out || news?.item?.name === name || news?.name === name) && reload(), signal, reload);
 }
 
-/** The newest first, each with its place in the list. */
-const newest = (items) => (items ?? []).map((item, index) => ({ ...item, index })).reverse();
+/** The newest first; what has no offset, as your application gave it, is known by its place in the list. */
+const newest = (items) => items.map((item, index) => (item.offset ? item : { ...item, index })).reverse();
 
 function showTable(place, table, items, nothing) {
   table.show(items);
@@ -85,11 +85,11 @@ function subscriberTable(channel, changed) {
   });
 }
 
-/** Publications; `what` is the word by which their payloads are asked for. */
-function historyTable(channel, what) {
+/** Publications, and who came and went. */
+function historyTable(channel) {
   return new Table({
     caption: 'Newest first',
-    key: ({ offset, at, kind, user }) => `${offset} ${at} ${kind} ${user}`,
+    key: ({ offset, index, kind, user, size }) => offset ?? `${index} ${kind} ${user} ${size}`,
     columns: [
       { name: 'Offset', kind: 'number', cell: ({ offset }) => count(offset) },
       { name: 'When', cell: ({ at }) => when(at) },
@@ -97,8 +97,8 @@ function historyTable(channel, what) {
       { name: 'User', cell: ({ user }) => (user ? userLink(user) : '–') },
       {
         name: 'Payload', kind: 'wide',
-        cell: ({ kind, offset, index, size, payload }) => payload !== null && kind.toLowerCase() === 'publish'
-          ? hidden('payload', revealPayload(what, { channel, ...(what === 'history' ? { index } : { offset }) }), bytes(size)) : null,
+        cell: ({ kind, offset, index, size, payload }) => payload !== null && kind === 'PUBLISH'
+          && hidden('payload', offset ? revealPayload('publication', { channel, offset }) : revealPayload('history', { channel, index }), bytes(size)),
       },
     ],
   });
