@@ -33,7 +33,9 @@ export async function session(signal) {
 
 /** Read something; parameters that are empty are left out. */
 export function get(path, query = {}, signal = undefined) {
-  const given = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== '' && value !== null && value !== undefined,
+  );
   const search = new URLSearchParams(given).toString();
   return send('GET', search ? `${path}?${search}` : path, undefined, signal);
 }

@@ -38,23 +38,34 @@ export function ask({ title, text = '', fields = [], action, danger = false, act
   fill(
     form,
     h('h2', { id: 'ask-title' }, title),
-    text && h('p', {}, text),
+    text && h('p', text),
     [...inputs.values()].map(({ element }) => element),
     problem,
-    h('div.buttons', {}, h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'), button),
+    h('div.buttons', h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'), button),
   );
   dialog.append(form);
   document.body.append(dialog);
   dialog.showModal();
   if (danger && !fields.length) form.querySelector('.buttons button').focus();
-  return new Promise((resolve) => dialog.addEventListener('close', () => {
-    dialog.remove();
-    resolve(outcome);
-  }));
+  return new Promise((resolve) =>
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(outcome);
+    }),
+  );
 }
 
 /** A labelled input; `element` is what to show, `value()` what it holds. */
-export function field({ name, label, value = '', type = 'text', help = '', choices = null, rows = 0, ...more }) {
+export function field({
+  name,
+  label,
+  value = '',
+  type = 'text',
+  help = '',
+  choices = null,
+  rows = 0,
+  ...more
+}) {
   const id = `field-${name}`;
   const about = help ? `${id}-help` : null;
   const common = { id, name, 'aria-describedby': about, autocomplete: 'off', spellcheck: 'false', ...more };
@@ -73,9 +84,10 @@ export function field({ name, label, value = '', type = 'text', help = '', choic
   } else {
     input = h('input', { ...common, type, value });
   }
-  const element = type === 'checkbox'
-    ? h('div.field.check', {}, input, h('label', { for: id }, label))
-    : h('div.field', {}, h('label', { for: id }, label), input);
+  const element =
+    type === 'checkbox'
+      ? h('div.field.check', input, h('label', { for: id }, label))
+      : h('div.field', h('label', { for: id }, label), input);
   if (help) element.append(h('small', { id: about }, help));
   return { element, input, value: () => (type === 'checkbox' ? input.checked : input.value) };
 }

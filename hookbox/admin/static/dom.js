@@ -3,23 +3,25 @@
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * Make an element: `h('a.quiet', {href: '#/', onclick: act}, 'text', otherElement)`.
+ * Make an element: `h('a.quiet', {href: '#/', onclick: act}, 'text', otherElement)`, or `h('b', 'text')`.
  *
  * Attributes that are null, undefined or false are left out; `on…` are listeners. Children that are no elements
  * become text; null, undefined and false are left out.
  */
-export function h(what, attributes = {}, ...children) {
+export function h(what, ...rest) {
   const [name, ...classes] = what.split('.');
-  return filled(document.createElement(name), classes, attributes, children);
+  return filled(document.createElement(name), classes, rest);
 }
 
 /** The same for SVG. */
-export function s(what, attributes = {}, ...children) {
+export function s(what, ...rest) {
   const [name, ...classes] = what.split('.');
-  return filled(document.createElementNS(SVG, name), classes, attributes, children);
+  return filled(document.createElementNS(SVG, name), classes, rest);
 }
 
-function filled(element, classes, attributes, children) {
+function filled(element, classes, rest) {
+  const given = rest[0]?.constructor === Object;
+  const [attributes, children] = given ? [rest[0], rest.slice(1)] : [{}, rest];
   if (classes.length) element.classList.add(...classes);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -55,7 +57,8 @@ export const byId = (id) => document.getElementById(id);
 
 /** Run a function at most once in so many milliseconds: at once, and once more for what came meanwhile. */
 export function atMost(milliseconds, act) {
-  let timer = null, again = false;
+  let timer = null,
+    again = false;
   const run = () => {
     again = false;
     act();

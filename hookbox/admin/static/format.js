@@ -4,7 +4,12 @@ import { h } from './dom.js';
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const STEPS = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+const STEPS = [
+  ['d', 86400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+];
 
 /** A count, with its thousands apart; a dash for what is not known. */
 export function count(number) {

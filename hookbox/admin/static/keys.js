@@ -37,14 +37,18 @@ function typing(element) {
 }
 
 function focusFilter() {
-  const input = document.querySelector('main [data-filter]') ?? document.querySelector('main .filters :is(input, select)');
+  const input =
+    document.querySelector('main [data-filter]') ??
+    document.querySelector('main .filters :is(input, select)');
   input?.focus();
   input?.select?.();
 }
 
 /** From one row's link to the next. */
 function step(by) {
-  const links = [...document.querySelectorAll('main tbody tr')].map((row) => row.querySelector('a')).filter(Boolean);
+  const links = [...document.querySelectorAll('main tbody tr')]
+    .map((row) => row.querySelector('a'))
+    .filter(Boolean);
   if (!links.length) return;
   const now = links.findIndex((link) => link.closest('tr').contains(document.activeElement));
   links[now < 0 ? 0 : Math.min(links.length - 1, Math.max(0, now + by))].focus();
@@ -68,11 +72,25 @@ export function showKeys(pages) {
     ['?', 'this'],
   ];
   const dialog = h('dialog.keys', { 'aria-labelledby': 'keys-title' });
-  const items = rows.map(([keys, does]) => h('div', {}, h('dt', {}, keys.split(/ +/).map((key) => h('kbd', {}, key))), h('dd', {}, does)));
+  const items = rows.map(([keys, does]) =>
+    h(
+      'div',
+      h(
+        'dt',
+        keys.split(/ +/).map((key) => h('kbd', key)),
+      ),
+      h('dd', does),
+    ),
+  );
   fill(
     dialog,
-    h('form', { method: 'dialog' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', {}, items),
-      h('div.buttons', {}, h('button.primary', {}, 'Close'))),
+    h(
+      'form',
+      { method: 'dialog' },
+      h('h2', { id: 'keys-title' }, 'Keys'),
+      h('dl', items),
+      h('div.buttons', h('button.primary', 'Close')),
+    ),
   );
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);

@@ -25,44 +25,86 @@ const MOST_AT_ONCE = 200; // rows that one answer may have
  * @param onShow called when rows have come or gone
  */
 export class Listing {
-  constructor({ name, filters, load, table, nothing, feed, accept = () => undefined, tools = [], onShow = () => {}, signal, live }) {
-    Object.assign(this, { name, load, nothing, accept, onShow, signal, next: null, paused: false, missed: 0, items: [] });
+  constructor({
+    name,
+    filters,
+    load,
+    table,
+    nothing,
+    feed,
+    accept = () => undefined,
+    tools = [],
+    onShow = () => {},
+    signal,
+    live,
+  }) {
+    Object.assign(this, {
+      name,
+      load,
+      nothing,
+      accept,
+      onShow,
+      signal,
+      next: null,
+      paused: false,
+      missed: 0,
+      items: [],
+    });
     this.table = new Table(table);
     const { query } = here();
     this.fields = filters.map((about) => [about.name, filterField(about, query.get(about.name) ?? '')]);
     this.status = h('span.count', { role: 'status' });
-    this.pause = h('button.quiet', { type: 'button', 'aria-pressed': 'false', onclick: () => this.hold(!this.paused) });
+    this.pause = h('button.quiet', {
+      type: 'button',
+      'aria-pressed': 'false',
+      onclick: () => this.hold(!this.paused),
+    });
     this.more = h('button', { type: 'button', hidden: true, onclick: () => this.append() }, 'Show more');
     this.note = h('div.note');
     this.form = h(
-      'form.filters', { role: 'search', 'aria-label': `Filter ${name}`, onsubmit: (event) => event.preventDefault() },
+      'form.filters',
+      { role: 'search', 'aria-label': `Filter ${name}`, onsubmit: (event) => event.preventDefault() },
       this.fields.filter(([, { more }]) => !more).map(([, { element }]) => element),
       furtherOf(this.fields),
-      h('div.end', {}, this.status, feed && this.pause, tools),
+      h('div.end', this.status, feed && this.pause, tools),
     );
-    this.form.addEventListener('input', atMost(250, () => this.refilter()));
-    this.element = h('div.listing', {}, this.form, this.note, this.table.element, this.more);
+    this.form.addEventListener(
+      'input',
+      atMost(250, () => this.refilter()),
+    );
+    this.element = h('div.listing', this.form, this.note, this.table.element, this.more);
     this.reload = atMost(1000, () => this.first());
     this.showPause();
     this.reload();
-    if (feed) live.listen(feed, (payload) => this.hear(payload), signal, () => this.paused || this.reload());
+    if (feed)
+      live.listen(
+        feed,
+        (payload) => this.hear(payload),
+        signal,
+        () => this.paused || this.reload(),
+      );
   }
 
   /** The filters that are set. */
   get query() {
-    return Object.fromEntries(this.fields.map(([name, { input }]) => [name, input.value.trim()]).filter(([, v]) => v));
+    return Object.fromEntries(
+      this.fields.map(([name, { input }]) => [name, input.value.trim()]).filter(([, v]) => v),
+    );
   }
 
   refilter() {
     if (this.signal.aborted) return;
     this.items = [];
-    refine({ ...Object.fromEntries(here().query), ...Object.fromEntries(this.fields.map(([n, f]) => [n, f.input.value.trim()])) });
+    refine({
+      ...Object.fromEntries(here().query),
+      ...Object.fromEntries(this.fields.map(([n, f]) => [n, f.input.value.trim()])),
+    });
     this.first();
   }
 
   async first() {
-    const asked = this.asked = Symbol('the last question wins');
-    const heard = this.heard = []; // what comes in before the answer, which may not have it yet
+    const asked = (this.asked = Symbol('the last question wins'));
+    const heard = (this.heard = []); // what comes in before the answer, which may not have it yet
     await this.fetch(null, Math.min(MOST, Math.ceil(this.items.length / PAGE) * PAGE), (page) => {
       if (asked !== this.asked) return;
       const known = new Set(page.items.map(this.table.key));
@@ -83,7 +125,8 @@ export class Listing {
   async fetch(next, wanted, use) {
     if (this.signal.aborted) return;
     try {
-      const query = this.query, items = [];
+      const query = this.query,
+        items = [];
       let total;
       do {
         const limit = Math.min(MOST_AT_ONCE, Math.max(PAGE, wanted - items.length));
@@ -107,9 +150,15 @@ export class Listing {
   }
 
   tell() {
-    const shown = this.table.size, filtered = Object.keys(this.query).length > 0;
+    const shown = this.table.size,
+      filtered = Object.keys(this.query).length > 0;
     const all = Number.isFinite(this.total) ? Math.max(this.total, shown) : null;
-    say(this.status, all !== null && all > shown ? `${count(shown)} of ${count(all)}` : `${count(shown)}${this.next ? '+' : ''}`);
+    say(
+      this.status,
+      all !== null && all > shown
+        ? `${count(shown)} of ${count(all)}`
+        : `${count(shown)}${this.next ? '+' : ''}`,
+    );
     this.table.element.hidden = !shown;
     if (shown) fill(this.note);
     else if (filtered) fill(this.note, empty(`No ${this.name} match.`, clear(this)));
@@ -126,7 +175,10 @@ export class Listing {
     const item = this.accept(payload, this.query);
     if (item === undefined) return this.reload();
     if (item === null) return;
-    this.items = [item, ...this.items.filter((other) => this.table.key(other) !== this.table.key(item))].slice(0, MOST);
+    this.items = [
+      item,
+      ...this.items.filter((other) => this.table.key(other) !== this.table.key(item)),
+    ].slice(0, MOST);
     this.heard?.unshift(item);
     this.table.prepend(item);
     this.table.keep(MOST);
@@ -150,7 +202,10 @@ export class Listing {
 
 function filterField({ name, label, choices, more }, value) {
   const made = field({
-    name: `filter-${name}`, label, value, type: 'search',
+    name: `filter-${name}`,
+    label,
+    value,
+    type: 'search',
     choices: choices && [['', 'any'], ...choices],
     'data-filter': name === 'q' ? true : null,
   });
@@ -165,18 +220,30 @@ function furtherOf(fields) {
   const further = fields.filter(([, { more }]) => more);
   if (!further.length) return null;
   const open = further.some(([, { input }]) => input.value);
-  return h('details.further', { open }, h('summary', {}, 'More filters'), h('div', {}, further.map(([, { element }]) => element)));
+  return h(
+    'details.further',
+    { open },
+    h('summary', 'More filters'),
+    h(
+      'div',
+      further.map(([, { element }]) => element),
+    ),
+  );
 }
 
 function clear(listing) {
-  return h('button', {
-    type: 'button',
-    onclick: () => {
-      for (const [, { input, element }] of listing.fields) {
-        input.value = '';
-        element.classList.remove('set');
-      }
-      listing.refilter();
+  return h(
+    'button',
+    {
+      type: 'button',
+      onclick: () => {
+        for (const [, { input, element }] of listing.fields) {
+          input.value = '';
+          element.classList.remove('set');
+        }
+        listing.refilter();
+      },
     },
-  }, 'Clear the filter');
+    'Clear the filter',
+  );
 }

@@ -56,14 +56,16 @@ export class Live {
     const feed = { listeners: new Set(), closing: 0 };
     this._feeds.set(channel, feed);
     feed.subscribing = this._connection.subscribe(channel);
-    feed.subscribing.then((subscription) => {
-      feed.subscription = subscription;
-      subscription.on('publish', ({ payload }) => feed.listeners.forEach((each) => each.heard(payload)));
-      subscription.on('recovered', ({ recovered }) => {
-        if (!recovered) feed.listeners.forEach((each) => each.gap());
-      });
-      feed.listeners.forEach((each) => each.gap()); // what happened while we were subscribing
-    }).catch(() => this._feeds.delete(channel));
+    feed.subscribing
+      .then((subscription) => {
+        feed.subscription = subscription;
+        subscription.on('publish', ({ payload }) => feed.listeners.forEach((each) => each.heard(payload)));
+        subscription.on('recovered', ({ recovered }) => {
+          if (!recovered) feed.listeners.forEach((each) => each.gap());
+        });
+        feed.listeners.forEach((each) => each.gap()); // what happened while we were subscribing
+      })
+      .catch(() => this._feeds.delete(channel));
     return feed;
   }
 

@@ -40,7 +40,10 @@ const PAGES = [
 ];
 const LISTED = PAGES.filter(({ letter }) => letter).map((page) => ({ ...page, parts: page.path }));
 
-let live, current, server = '', closing = new AbortController();
+let live,
+  current,
+  server = '',
+  closing = new AbortController();
 
 /** Show the page of the address; one that is there already may take a change by itself. */
 function show(first = false) {
@@ -56,7 +59,8 @@ function show(first = false) {
   const title = (text) => (document.title = `${text} · Hookbox ${server}`);
   title(page?.name ?? 'Hookbox');
   for (const link of document.querySelectorAll('#pages a')) {
-    if (link.dataset.path === (path === 'sessions' ? 'connections' : path)) link.setAttribute('aria-current', 'page');
+    if (link.dataset.path === (path === 'sessions' ? 'connections' : path))
+      link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   byId('side').hidePopover();
@@ -69,7 +73,10 @@ function show(first = false) {
 }
 
 function lost({ main }) {
-  main.append(h('h1', {}, 'Nothing here'), empty('There is no such page.', h('a', { href: '#/' }, 'To the overview')));
+  main.append(
+    h('h1', 'Nothing here'),
+    empty('There is no such page.', h('a', { href: '#/' }, 'To the overview')),
+  );
 }
 
 function showLive(state, cuts, reason) {
@@ -77,7 +84,8 @@ function showLive(state, cuts, reason) {
   line.dataset.state = state;
   say(line, state === 'ended' ? 'not live' : state);
   line.title = reason?.reason ?? '';
-  if (state === 'reconnecting' || state === 'ended') api.session().catch(() => {}); // tells whether the login has ended
+  // this tells whether the login has ended
+  if (state === 'reconnecting' || state === 'ended') api.session().catch(() => {});
 }
 
 /** The login is over: say so, and where to go. */
@@ -85,15 +93,35 @@ function over() {
   if (!byId('over').hidden) return;
   sessionStorage.setItem(BACK, location.hash);
   closing.abort();
-  const link = h('a.button.primary', { href: './', onclick: () => setTimeout(() => location.reload()) }, 'Log in again');
-  fill(byId('over'), h('p', {}, 'Your login has ended. What you see is no longer kept up to date.'), link).hidden = false;
+  const link = h(
+    'a.button.primary',
+    { href: './', onclick: () => setTimeout(() => location.reload()) },
+    'Log in again',
+  );
+  fill(
+    byId('over'),
+    h('p', 'Your login has ended. What you see is no longer kept up to date.'),
+    link,
+  ).hidden = false;
 }
 
 function showFrame() {
   fill(byId('menu'), icon('menu'));
-  fill(byId('pages'), LISTED.map(({ path, letter, name }) => h(
-    'li', {}, h('a', { href: address(path), 'data-path': path, 'aria-keyshortcuts': `g ${letter}` }, icon(path), h('span', {}, name), h('kbd', { 'aria-hidden': 'true' }, `g ${letter}`)),
-  )));
+  fill(
+    byId('pages'),
+    LISTED.map(({ path, letter, name }) =>
+      h(
+        'li',
+        h(
+          'a',
+          { href: address(path), 'data-path': path, 'aria-keyshortcuts': `g ${letter}` },
+          icon(path),
+          h('span', name),
+          h('kbd', { 'aria-hidden': 'true' }, `g ${letter}`),
+        ),
+      ),
+    ),
+  );
   fill(
     byId('tools'),
     tool('keys', 'Keys', () => keys.showKeys(LISTED)),
@@ -103,12 +131,18 @@ function showFrame() {
 }
 
 function tool(drawing, label, onclick) {
-  return h('button.icon-button', { type: 'button', 'aria-label': label, title: label, onclick }, icon(drawing));
+  return h(
+    'button.icon-button',
+    { type: 'button', 'aria-label': label, title: label, onclick },
+    icon(drawing),
+  );
 }
 
 function changeTheme() {
   const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  const dark = root.dataset.theme
+    ? root.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches;
   root.dataset.theme = dark ? 'light' : 'dark';
   localStorage.setItem('hookbox.theme', root.dataset.theme);
 }

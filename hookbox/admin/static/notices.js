@@ -6,7 +6,7 @@ let clearing = 0;
 
 /** Say that something was done, or failed. */
 export function tell(text, failed = false) {
-  const line = h(failed ? 'p.told.failed' : 'p.told', {}, text);
+  const line = h(failed ? 'p.told.failed' : 'p.told', text);
   byId('told').replaceChildren(line);
   clearTimeout(clearing);
   clearing = setTimeout(() => line.remove(), failed ? 10000 : 4000);

@@ -3,8 +3,13 @@
 
 import { fill, h, s, say } from './dom.js';
 
-const HEIGHT = 132, LEFT = 52, RIGHT = 8, TOP = 8, BOTTOM = 20;
-const HOUR = 3600, SHORTEST = 300;
+const HEIGHT = 132,
+  LEFT = 52,
+  RIGHT = 8,
+  TOP = 8,
+  BOTTOM = 20;
+const HOUR = 3600,
+  SHORTEST = 300;
 const TIME_STEPS = [60, 120, 300, 600, 900];
 
 /** The smallest of 1, 2, 5 times a power of ten (or of two, for bytes) that is not below a number. */
@@ -27,9 +32,9 @@ export class Plot {
     Object.assign(this, { title, lines, shown, binary, rows: [], at: null, width: 0 });
     this.svg = s('svg', { 'aria-hidden': 'true', height: HEIGHT });
     this.readout = h('output.readout', { 'aria-live': 'polite' });
-    this.legend = h('span.legend', {}, lines.length > 1 && lines.map(({ name }, n) => h(`span.line${n}`, {}, name)));
+    this.legend = h('span.legend', lines.length > 1 && lines.map(({ name }, n) => h(`span.line${n}`, name)));
     this.area = h('div.area', { tabindex: 0, role: 'group', 'aria-roledescription': 'plot' }, this.svg);
-    this.element = h('figure.plot', {}, h('figcaption', {}, h('b', {}, title), this.legend, this.readout), this.area);
+    this.element = h('figure.plot', h('figcaption', h('b', title), this.legend, this.readout), this.area);
     this.area.addEventListener('pointermove', (event) => this.point(event.offsetX));
     this.area.addEventListener('pointerleave', () => this.pick(null));
     this.area.addEventListener('blur', () => this.pick(null));
@@ -54,7 +59,8 @@ export class Plot {
     this.area.setAttribute('aria-label', this.summary());
     if (!this.at) this.showLast();
     if (width < 80) return;
-    const last = rows.at(-1)?.at ?? 0, first = rows[0]?.at ?? last;
+    const last = rows.at(-1)?.at ?? 0,
+      first = rows[0]?.at ?? last;
     const span = Math.min(HOUR, Math.max(SHORTEST, last - first));
     const values = this.lines.flatMap(({ column }) => rows.map((row) => row[column])).filter(Number.isFinite);
     const step = niceStep(Math.max(...values, this.binary ? 1024 : 0.004) / 3, this.binary);
@@ -80,8 +86,10 @@ export class Plot {
 
   times(last, span) {
     const room = Math.max(1, Math.floor((this.width - LEFT) / 70));
-    const step = TIME_STEPS.find((each) => span / each <= room) ?? TIME_STEPS.at(-1) * Math.ceil(span / 900 / room);
-    const offset = new Date(last * 1000).getTimezoneOffset() * 60, made = [];
+    const step =
+      TIME_STEPS.find((each) => span / each <= room) ?? TIME_STEPS.at(-1) * Math.ceil(span / 900 / room);
+    const offset = new Date(last * 1000).getTimezoneOffset() * 60,
+      made = [];
     for (let at = Math.ceil((last - span - offset) / step) * step + offset; at <= last; at += step) {
       if (this.x(at) > this.width - 24) continue;
       made.push(s('text.time', { x: this.x(at), y: HEIGHT - 5 }, hour(at, false)));
@@ -90,16 +98,18 @@ export class Plot {
   }
 
   paths() {
-    return this.lines.map(({ column }, n) => {
-      const runs = [[]]; // a sample without a value cuts the line
-      for (const row of this.rows) {
-        if (!Number.isFinite(row[column])) runs.push([]);
-        else runs.at(-1).push(`${this.x(row.at).toFixed(1)} ${this.y(row[column]).toFixed(1)}`);
-      }
-      const lines = runs.filter((run) => run.length > 1).map((run) => `M${run.join('L')}`);
-      const dots = runs.filter((run) => run.length === 1).map(([place]) => `M${place}h.01`);
-      return [s(`path.line${n}`, { d: lines.join('') }), s(`path.dots.line${n}`, { d: dots.join('') })];
-    }).reverse();
+    return this.lines
+      .map(({ column }, n) => {
+        const runs = [[]]; // a sample without a value cuts the line
+        for (const row of this.rows) {
+          if (!Number.isFinite(row[column])) runs.push([]);
+          else runs.at(-1).push(`${this.x(row.at).toFixed(1)} ${this.y(row[column]).toFixed(1)}`);
+        }
+        const lines = runs.filter((run) => run.length > 1).map((run) => `M${run.join('L')}`);
+        const dots = runs.filter((run) => run.length === 1).map(([place]) => `M${place}h.01`);
+        return [s(`path.line${n}`, { d: lines.join('') }), s(`path.dots.line${n}`, { d: dots.join('') })];
+      })
+      .reverse();
   }
 
   point(offset) {
@@ -134,9 +144,13 @@ export class Plot {
       this.cursor,
       s('line', { x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }),
       dots.map(({ column }) => s('circle', { cx: x, cy: this.y(this.at[column]), r: 3 })),
-      s('text', { x: Math.min(this.width - 30, Math.max(LEFT + 26, x)), y: HEIGHT - 5 }, hour(this.at.at, true)),
+      s(
+        'text',
+        { x: Math.min(this.width - 30, Math.max(LEFT + 26, x)), y: HEIGHT - 5 },
+        hour(this.at.at, true),
+      ),
     );
-    fill(this.readout, h('span.unseen', {}, `${hour(this.at.at, true)} `), this.values(this.at));
+    fill(this.readout, h('span.unseen', `${hour(this.at.at, true)} `), this.values(this.at));
   }
 
   showLast() {

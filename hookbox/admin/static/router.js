@@ -16,7 +16,9 @@ function decoded(part) {
 
 /** The address of a page. */
 export function address(parts, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== '' && value !== null && value !== undefined,
+  );
   const search = new URLSearchParams(given).toString();
   return `#/${[parts].flat().map(encodeURIComponent).join('/')}${search ? `?${search}` : ''}`;
 }

@@ -16,16 +16,24 @@ const COLUMN = 90; // pixels that a column needs; with less, rows become cards
 export class Table {
   constructor({ caption, columns, key, mark = () => '' }) {
     Object.assign(this, { columns, key, mark, rows: new Map() });
-    const heads = columns.map(({ name, kind = '' }) => h('th', { scope: 'col', role: 'columnheader', class: kind }, name));
+    const heads = columns.map(({ name, kind = '' }) =>
+      h('th', { scope: 'col', role: 'columnheader', class: kind }, name),
+    );
     this.body = h('tbody', { role: 'rowgroup' });
-    this.element = h('div.table', {}, h(
-      'table', { role: 'table' },
-      h('caption.unseen', {}, caption),
-      h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, heads)),
-      this.body,
-    ));
+    this.element = h(
+      'div.table',
+      h(
+        'table',
+        { role: 'table' },
+        h('caption.unseen', caption),
+        h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, heads)),
+        this.body,
+      ),
+    );
     const least = columns.length * COLUMN;
-    new ResizeObserver(([{ contentRect }]) => this.element.classList.toggle('cards', contentRect.width < least)).observe(this.element);
+    new ResizeObserver(([{ contentRect }]) =>
+      this.element.classList.toggle('cards', contentRect.width < least),
+    ).observe(this.element);
   }
 
   /** Show these, in this order, and no others. */
@@ -66,7 +74,9 @@ export class Table {
   }
 
   put(item) {
-    const key = this.key(item), known = this.rows.get(key), text = JSON.stringify(item);
+    const key = this.key(item),
+      known = this.rows.get(key),
+      text = JSON.stringify(item);
     if (known && known.text === text) return known;
     const row = known ?? { element: h('tr', { role: 'row' }) };
     row.text = text;
@@ -94,16 +104,18 @@ function renew(old, next) {
 /** A list of names and values. */
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return h('dl.facts', {}, shown.map(([name, value]) => h('div', {}, h('dt', {}, name), add(h('dd'), [value]))));
+  return h(
+    'dl.facts',
+    shown.map(([name, value]) => h('div', h('dt', name), add(h('dd'), [value]))),
+  );
 }
 
 /** What to show where there is nothing: what it would be, and how to come by it. */
 export function empty(title, hint) {
-  return h('div.empty', {}, h('p', {}, h('b', {}, title)), hint && h('p', {}, hint));
+  return h('div.empty', h('p', h('b', title)), hint && h('p', hint));
 }
 
 /** A part of a page with a heading, and buttons beside it. */
 export function part(title, buttons, ...children) {
-  return h('section.part', {}, h('div.head', {}, h('h2', {}, title), h('div.buttons', {}, buttons)), children);
+  return h('section.part', h('div.head', h('h2', title), h('div.buttons', buttons)), children);
 }
-

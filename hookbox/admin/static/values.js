@@ -9,9 +9,20 @@ import { address } from './router.js';
 const VERDICTS = { allowed: 'good', refused: 'warn', failed: 'bad', not_asked: 'bad' };
 const WORDS = { not_asked: 'not asked', in_flight: 'in flight' };
 const STATES = {
-  succeeded: 'good', enabled: 'good', active: 'good', verified: 'good', done: 'good',
-  dead: 'bad', disabled: 'bad', failed: 'bad', denied: 'bad',
-  held: 'warn', cancelled: 'warn', paused: 'warn', waiting: 'warn', expired: 'warn',
+  succeeded: 'good',
+  enabled: 'good',
+  active: 'good',
+  verified: 'good',
+  done: 'good',
+  dead: 'bad',
+  disabled: 'bad',
+  failed: 'bad',
+  denied: 'bad',
+  held: 'warn',
+  cancelled: 'warn',
+  paused: 'warn',
+  waiting: 'warn',
+  expired: 'warn',
 };
 
 const linkTo = (page) => (name) => (name ? h('a.name', { href: address([page, name]) }, name) : '–');
@@ -26,7 +37,8 @@ export const connectionLink = shortTo('connections');
 export const sessionLink = shortTo('sessions');
 
 /** What makes those different is their end. */
-const endTo = (page) => (id) => (id ? h('a.id', { href: address([page, id]), title: id }, `${id.split('_')[0]}_…${id.slice(-8)}`) : '–');
+const endTo = (page) => (id) =>
+  id ? h('a.id', { href: address([page, id]), title: id }, `${id.split('_')[0]}_…${id.slice(-8)}`) : '–';
 
 export const deliveryLink = endTo('deliveries');
 export const endpointLink = endTo('endpoints');
@@ -38,7 +50,7 @@ export function short(id) {
 
 /** A word in its colour. */
 export function badge(word, colour) {
-  return h(`span.badge${colour ? `.${colour}` : ''}`, {}, word);
+  return h(`span.badge${colour ? `.${colour}` : ''}`, word);
 }
 
 /** How a webhook ended. */
@@ -48,12 +60,12 @@ export const verdict = (word) => badge(WORDS[word] ?? word, VERDICTS[word]);
 export const state = (word) => badge(WORDS[word] ?? word, STATES[word]);
 
 /** A yes, or nothing. */
-export const flag = (value, word) => (value ? h('span.flag', {}, word) : null);
+export const flag = (value, word) => (value ? h('span.flag', word) : null);
 
 /** Several of them, apart. */
 export function several(items) {
   const there = items.filter(Boolean);
-  return there.length ? h('span.several', {}, there) : null;
+  return there.length ? h('span.several', there) : null;
 }
 
 /** Text as it is, in lines. */
@@ -75,39 +87,52 @@ export function hidden(label, fetch, note = '') {
       tell(error.message, true);
     }
   };
-  return fill(place, h('button.quiet', { type: 'button', onclick: show }, `Show ${label}`), note && h('small', {}, note));
+  return fill(
+    place,
+    h('button.quiet', { type: 'button', onclick: show }, `Show ${label}`),
+    note && h('small', note),
+  );
 }
 
 /** Fetches a payload unmasked, as JSON; the log notes it. */
-export const revealPayload = (what, about) => async () => json((await api.post('api/reveal', { what, ...about })).payload);
+export const revealPayload = (what, about) => async () =>
+  json((await api.post('api/reveal', { what, ...about })).payload);
 
 /** Fetches the body of a message or an answer. */
-export const revealBody = (what, about) => async () => laidOut((await api.post('api/reveal', { what, ...about })).body);
+export const revealBody = (what, about) => async () =>
+  laidOut((await api.post('api/reveal', { what, ...about })).body);
 
 /** Cookies: their names, and their values as the server masks them. */
 export function cookies(given) {
   if (!given?.length) return null;
-  return h('ul.cookies', {}, given.map(({ name, value }) => h('li', {}, h('code', {}, name), ' ', h('span.masked', {}, value))));
+  return h(
+    'ul.cookies',
+    given.map(({ name, value }) => h('li', h('code', name), ' ', h('span.masked', value))),
+  );
 }
 
 /** A button that acts, once at a time, with its failure told. It is never disabled, so it keeps the focus. */
 export function button(text, act, kind = '') {
   let acts = false;
-  return h('button', {
-    type: 'button',
-    class: kind,
-    onclick: async () => {
-      if (acts) return;
-      acts = true;
-      try {
-        await act();
-      } catch (error) {
-        tell(error.message, true);
-      } finally {
-        acts = false;
-      }
+  return h(
+    'button',
+    {
+      type: 'button',
+      class: kind,
+      onclick: async () => {
+        if (acts) return;
+        acts = true;
+        try {
+          await act();
+        } catch (error) {
+          tell(error.message, true);
+        } finally {
+          acts = false;
+        }
+      },
     },
-  }, text);
+    text,
+  );
 }
 
 /** A size that is only worth a word if there is one. */

@@ -17,7 +17,8 @@ const COLUMNS = [
   { name: 'History', kind: 'number', cell: ({ history }) => count(history) },
   {
     name: 'Options',
-    cell: (item) => several(['moderated', 'presenceful', 'durable', 'anonymous'].map((word) => flag(item[word], word))),
+    cell: (item) =>
+      several(['moderated', 'presenceful', 'durable', 'anonymous'].map((word) => flag(item[word], word))),
   },
 ];
 
@@ -27,13 +28,16 @@ export function open({ main, signal, live }) {
     filters: [{ name: 'q', label: 'Name contains' }],
     load: (query, after) => api.get('api/channels', { ...query, after }, signal),
     table: { caption: 'Channels', columns: COLUMNS, key: ({ name }) => name },
-    nothing: ['No channels yet.', 'The first subscription to a channel creates it. You can create one here, too.'],
+    nothing: [
+      'No channels yet.',
+      'The first subscription to a channel creates it. You can create one here, too.',
+    ],
     feed: 'channels',
     tools: [button('Create a channel', create)],
     signal,
     live,
   });
-  main.append(h('h1', {}, 'Channels'), listing.element);
+  main.append(h('h1', 'Channels'), listing.element);
 }
 
 function create() {
@@ -42,7 +46,12 @@ function create() {
     text: 'Your application is not asked.',
     fields: [
       { name: 'channel_name', label: 'Name', required: true },
-      { name: 'options', label: 'Options', rows: 3, help: 'JSON, such as {"presenceful": true}; may be left empty' },
+      {
+        name: 'options',
+        label: 'Options',
+        rows: 3,
+        help: 'JSON, such as {"presenceful": true}; may be left empty',
+      },
     ],
     action: 'Create',
     act: async ({ channel_name, options }) => {

@@ -12,13 +12,22 @@ import { Journal } from './journal.js';
 
 export function open({ main, parts: [id], signal, live, title }) {
   title(`Connection ${short(id)}`);
-  const about = h('div'), journal = new Journal(false);
+  const about = h('div'),
+    journal = new Journal(false);
   const closing = button('Disconnect', () => disconnect(id), 'danger quiet');
   const session = h('span');
   main.append(
-    h('p.trail', {}, h('a', { href: address('connections') }, 'Connections')),
-    h('div.head', {}, h('h1', { title: id }, 'Connection ', h('code', {}, short(id))), h('div.buttons', {},
-      h('a.button', { href: address('webhooks', { connection: id }) }, 'Its webhooks'), session, closing)),
+    h('p.trail', h('a', { href: address('connections') }, 'Connections')),
+    h(
+      'div.head',
+      h('h1', { title: id }, 'Connection ', h('code', short(id))),
+      h(
+        'div.buttons',
+        h('a.button', { href: address('webhooks', { connection: id }) }, 'Its webhooks'),
+        session,
+        closing,
+      ),
+    ),
     about,
     part('From handshake to goodbye', null, journal.element),
   );
@@ -28,21 +37,36 @@ export function open({ main, parts: [id], signal, live, title }) {
     try {
       const found = await api.get('api/connection', { id }, signal);
       fill(about, aboutIt(found));
-      fill(session, found.session && h('a.button', { href: address(['sessions', found.session]) }, 'Follow the login'));
+      fill(
+        session,
+        found.session && h('a.button', { href: address(['sessions', found.session]) }, 'Follow the login'),
+      );
     } catch (error) {
       if (error.name === 'AbortError') return;
       closing.disabled = error.status === 404;
-      const gone = empty('This connection is gone.', 'What is remembered of it stands below. If its page came back, it did so as a new connection of the same login.');
+      const gone = empty(
+        'This connection is gone.',
+        'What is remembered of it stands below. If its page came back, it did so as a new connection of the ' +
+          'same login.',
+      );
       fill(about, error.status === 404 ? gone : h('p.problem', { role: 'alert' }, error.message));
     }
   });
-  const load = () => journal.load({ connection: id }, signal).catch((error) => error.name === 'AbortError' || tell(error.message, true));
+  const load = () =>
+    journal
+      .load({ connection: id }, signal)
+      .catch((error) => error.name === 'AbortError' || tell(error.message, true));
   show();
   load();
-  live.listen(`follow:${id}`, (item) => {
-    journal.add(item);
-    show();
-  }, signal, load);
+  live.listen(
+    `follow:${id}`,
+    (item) => {
+      journal.add(item);
+      show();
+    },
+    signal,
+    load,
+  );
 }
 
 function aboutIt(found) {
@@ -56,7 +80,7 @@ function aboutIt(found) {
     ['Features', found.features?.length ? found.features.join(', ') : 'none'],
     ['Channels', found.channel_names.length ? several(found.channel_names.map(channelLink)) : 'none'],
     ['Cookies', cookies(found.cookies) ?? 'none'],
-    ['Id', h('code', {}, found.id)],
+    ['Id', h('code', found.id)],
   ]);
 }
 

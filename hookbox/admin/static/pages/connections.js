@@ -12,14 +12,23 @@ export const COLUMNS = [
   { name: 'Transport', cell: ({ transport }) => badge(transport) },
   { name: 'Address', cell: ({ address }) => address || '–' },
   { name: 'Opened', cell: ({ age }) => when(Date.now() / 1000 - age) },
-  { name: 'Queue', kind: 'number', cell: ({ queue_bytes, queue_messages }) => (queue_bytes ? `${bytes(queue_bytes)}${queue_messages ? `, ${count(queue_messages)}` : ''}` : '0') },
+  {
+    name: 'Queue',
+    kind: 'number',
+    cell: ({ queue_bytes, queue_messages }) =>
+      queue_bytes ? `${bytes(queue_bytes)}${queue_messages ? `, ${count(queue_messages)}` : ''}` : '0',
+  },
   { name: 'Channels', kind: 'number', cell: ({ channels }) => count(channels) },
 ];
 
 export function open({ main, signal, live }) {
   const listing = new Listing({
     name: 'connections',
-    filters: [{ name: 'q', label: 'Search' }, { name: 'user', label: 'User', more: true }, { name: 'session', label: 'Login', more: true }],
+    filters: [
+      { name: 'q', label: 'Search' },
+      { name: 'user', label: 'User', more: true },
+      { name: 'session', label: 'Login', more: true },
+    ],
     load: (query, after) => api.get('api/connections', { ...query, after }, signal),
     table: { caption: 'Connections', columns: COLUMNS, key: ({ id }) => id },
     nothing: ['No connections.', 'Open a page that connects: it shows up here at once.'],
@@ -27,5 +36,5 @@ export function open({ main, signal, live }) {
     signal,
     live,
   });
-  main.append(h('h1', {}, 'Connections'), listing.element);
+  main.append(h('h1', 'Connections'), listing.element);
 }

@@ -10,8 +10,12 @@ import { Table, part } from '../table.js';
 import { button, channelLink, deliveryLink, state } from '../values.js';
 
 const STATES = [
-  ['undelivered', 'dead, held, cancelled'], ['scheduled,waiting,in_flight', 'under way'], ['succeeded', 'succeeded'],
-  ['dead', 'dead'], ['held', 'held'], ['cancelled', 'cancelled'],
+  ['undelivered', 'dead, held, cancelled'],
+  ['scheduled,waiting,in_flight', 'under way'],
+  ['succeeded', 'succeeded'],
+  ['dead', 'dead'],
+  ['held', 'held'],
+  ['cancelled', 'cancelled'],
 ];
 const FILTERS = [
   { name: 'q', label: 'In URL or tag' },
@@ -21,8 +25,8 @@ const FILTERS = [
 ];
 export const COLUMNS = [
   { name: 'Delivery', kind: 'main id', cell: ({ id }) => deliveryLink(id) },
-  { name: 'State', cell: (item) => [state(item.state), item.reason && h('small', {}, ` ${item.reason}`)] },
-  { name: 'To', kind: 'wide', cell: ({ url }) => h('span.url', {}, url) },
+  { name: 'State', cell: (item) => [state(item.state), item.reason && h('small', ` ${item.reason}`)] },
+  { name: 'To', kind: 'wide', cell: ({ url }) => h('span.url', url) },
   { name: 'Topic', cell: ({ topic }) => (topic ? channelLink(topic) : '–') },
   { name: 'Attempts', kind: 'number', cell: ({ attempts }) => count(attempts) },
   { name: 'Last', kind: 'number', cell: ({ last_status }) => last_status ?? '–' },
@@ -45,7 +49,11 @@ export function open({ main, signal, live }) {
     filters: FILTERS,
     load: pageOf('deliveries', 'deliveries'),
     table: { caption: 'Deliveries, newest first', columns: COLUMNS, key: ({ id }) => id },
-    nothing: ['No deliveries.', 'A message that is dispatched to a URL, or published on a topic that an endpoint wants, is owed here until it has arrived. Register an endpoint under Endpoints.'],
+    nothing: [
+      'No deliveries.',
+      'A message that is dispatched to a URL, or published on a topic that an endpoint wants, is owed here until ' +
+        'it has arrived. Register an endpoint under Endpoints.',
+    ],
     feed: 'deliveries',
     tools: [
       button('Retry many…', () => retryMany(listing.query, () => jobs.reload())),
@@ -54,16 +62,34 @@ export function open({ main, signal, live }) {
     signal,
     live,
   });
-  main.append(h('h1', {}, 'Deliveries'), jobs.element, listing.element);
+  main.append(h('h1', 'Deliveries'), jobs.element, listing.element);
 }
 
 function retryMany(query, done) {
+  const which = query.state ? '' : ', and that is dead or cancelled,';
   return ask({
     title: 'Try many again',
-    text: `Everything that the filter finds${query.state ? '' : ', and that is dead or cancelled,'} gets an attempt, spread over time.`,
+    text: `Everything that the filter finds${which} gets an attempt, spread over time.`,
     fields: [
-      { name: 'hours', label: 'Created in the last … hours', type: 'number', min: 0.1, step: 'any', value: 24, required: true },
-      { name: 'rate', label: 'Per second', type: 'number', min: 0.01, max: 1000, step: 'any', value: 10, required: true },
+      {
+        name: 'hours',
+        label: 'Created in the last … hours',
+        type: 'number',
+        min: 0.1,
+        step: 'any',
+        value: 24,
+        required: true,
+      },
+      {
+        name: 'rate',
+        label: 'Per second',
+        type: 'number',
+        min: 0.01,
+        max: 1000,
+        step: 'any',
+        value: 10,
+        required: true,
+      },
       { name: 'reset', label: 'Begin the schedule anew', type: 'checkbox' },
     ],
     action: 'Try again',
@@ -114,16 +140,25 @@ class Jobs {
       key: ({ id }) => id,
       columns: [
         { name: 'Job', kind: 'main', cell: ({ kind }) => kind },
-        { name: 'State', cell: (job) => [state(job.state), job.problem && h('small', {}, ` ${job.problem}`)] },
+        {
+          name: 'State',
+          cell: (job) => [state(job.state), job.problem && h('small', ` ${job.problem}`)],
+        },
         { name: 'Done', kind: 'number', cell: (job) => `${count(job.done)} of ${count(job.count)}` },
         { name: 'Begun', cell: ({ created }) => when(created) },
-        { name: '', kind: 'act', cell: (job) => job.state === 'running' && button('Stop', () => this.stop(job), 'quiet') },
+        {
+          name: '',
+          kind: 'act',
+          cell: (job) => job.state === 'running' && button('Stop', () => this.stop(job), 'quiet'),
+        },
       ],
     });
     this.reload = atMost(1000, async () => {
       try {
         const { jobs } = await api.get('api/v1/jobs', {}, signal);
-        const recent = jobs.filter((job) => job.state === 'running' || seconds(job.ended) > Date.now() / 1000 - 600);
+        const recent = jobs.filter(
+          (job) => job.state === 'running' || seconds(job.ended) > Date.now() / 1000 - 600,
+        );
         this.table.show(recent);
         if (!recent.length) fill(this.element);
         else if (!this.element.firstChild) fill(this.element, part('Jobs', null, this.table.element));

@@ -16,28 +16,33 @@ export class Journal {
   constructor(manyConnections) {
     this.many = manyConnections;
     this.list = h('ol.journal');
-    this.element = h('div', {}, this.list);
+    this.element = h('div', this.list);
     this.items = [];
   }
 
   /** Load all that is remembered. */
   async load(query, signal) {
-    const heard = this.heard = []; // what comes in before the answer, which may not have it yet
+    const heard = (this.heard = []); // what comes in before the answer, which may not have it yet
     const { items } = await api.get('api/journal', query, signal);
     const known = new Set(items.map(keyOf));
     const all = [...items, ...heard.filter((item) => !known.has(keyOf(item)))];
     if (heard === this.heard) this.heard = null;
     if (all.length && JSON.stringify(all) === JSON.stringify(this.items)) return;
     this.draw(all);
-    if (!all.length) fill(this.list, h('li.nothing', {}, empty('Nothing is remembered.', 'What happens from now on appears here.')));
+    if (!all.length)
+      fill(
+        this.list,
+        h('li.nothing', empty('Nothing is remembered.', 'What happens from now on appears here.')),
+      );
   }
 
   /** One more line; a webhook comes at its end, and stands where it began. */
   add(item) {
-    if (item.left_out) return this.list.append(h('li.gap', {}, `${item.left_out} lines left out`));
+    if (item.left_out) return this.list.append(h('li.gap', `${item.left_out} lines left out`));
     this.heard?.push(item);
     this.list.querySelector('.nothing')?.remove();
-    if (item.at < this.items.at(-1)?.at) this.draw([...this.items, item].sort((one, other) => one.at - other.at));
+    if (item.at < this.items.at(-1)?.at)
+      this.draw([...this.items, item].sort((one, other) => one.at - other.at));
     else this.append(item);
   }
 
@@ -49,7 +54,7 @@ export class Journal {
 
   append(item) {
     const wait = this.items.length ? item.at - this.items.at(-1).at : 0;
-    if (wait >= GAP) this.list.append(h('li.gap', {}, took(wait)));
+    if (wait >= GAP) this.list.append(h('li.gap', took(wait)));
     this.items.push(item);
     this.list.append(line(item, this.many));
   }
@@ -60,24 +65,45 @@ const keyOf = ({ at, kind, connection, webhook }) => `${at} ${kind} ${connection
 function line({ at, kind, connection, about = {}, webhook }, many) {
   const hook = typeof webhook === 'object' && webhook ? webhook : null;
   return h(
-    hook ? 'li.hook' : 'li', {},
+    hook ? 'li.hook' : 'li',
     clock(at),
     many && connectionLink(connection),
-    hook ? h('b', {}, hook.action) : badge(kind, COLOURS[kind]),
-    h('span.what', {}, hook ? ofWebhook(hook) : webhook ? h('a', { href: address(['webhooks', webhook]) }, 'its webhook') : null, hook ? null : told(about)),
+    hook ? h('b', hook.action) : badge(kind, COLOURS[kind]),
+    h(
+      'span.what',
+      hook
+        ? ofWebhook(hook)
+        : webhook
+          ? h('a', { href: address(['webhooks', webhook]) }, 'its webhook')
+          : null,
+      hook ? null : told(about),
+    ),
   );
 }
 
 function ofWebhook({ id, verdict: word, why, channel, took: seconds }) {
-  return [h('a', { href: address(['webhooks', id]) }, 'webhook'), ' ', verdict(word), ' ', took(seconds), channel && [' ', channelLink(channel)], why && h('span.why', {}, why)];
+  return [
+    h('a', { href: address(['webhooks', id]) }, 'webhook'),
+    ' ',
+    verdict(word),
+    ' ',
+    took(seconds),
+    channel && [' ', channelLink(channel)],
+    why && h('span.why', why),
+  ];
 }
 
-const written = (value) => (Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value));
+const written = (value) =>
+  Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value);
 
 /** What else there is to say, each word with its value. */
 function told(about) {
-  return Object.entries(about).filter(([, value]) => value !== '' && value !== null).map(([name, value]) => [
-    ' ', h('span.soft', {}, name.replaceAll('_', ' ')), ' ',
-    name === 'channel' && typeof value === 'string' ? channelLink(value) : h('span', {}, written(value)),
-  ]);
+  return Object.entries(about)
+    .filter(([, value]) => value !== '' && value !== null)
+    .map(([name, value]) => [
+      ' ',
+      h('span.soft', name.replaceAll('_', ' ')),
+      ' ',
+      name === 'channel' && typeof value === 'string' ? channelLink(value) : h('span', written(value)),
+    ]);
 }

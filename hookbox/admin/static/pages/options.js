@@ -12,28 +12,38 @@ export class Options {
     this.saving = h('button.primary', { disabled: true }, 'Apply');
     this.undo = h('button', { type: 'button', hidden: true, onclick: () => this.reset() }, 'Undo');
     this.list = h('div.option-list');
-    this.element = h('form.options', {
-      oninput: () => this.compare(),
-      onsubmit: async (event) => {
-        event.preventDefault();
-        try {
-          const changes = this.changes();
-          if (!Object.keys(changes).length) return;
-          await save(changes);
-          this.problem.hidden = true;
-          for (const [name, value] of Object.entries(changes)) this.fields.get(name).value = value;
-          this.compare();
-        } catch (error) {
-          fill(this.problem, error.message).hidden = false;
-        }
+    this.element = h(
+      'form.options',
+      {
+        oninput: () => this.compare(),
+        onsubmit: async (event) => {
+          event.preventDefault();
+          try {
+            const changes = this.changes();
+            if (!Object.keys(changes).length) return;
+            await save(changes);
+            this.problem.hidden = true;
+            for (const [name, value] of Object.entries(changes)) this.fields.get(name).value = value;
+            this.compare();
+          } catch (error) {
+            fill(this.problem, error.message).hidden = false;
+          }
+        },
       },
-    }, this.list, this.problem, h('div.buttons', {}, this.undo, this.saving));
+      this.list,
+      this.problem,
+      h('div.buttons', this.undo, this.saving),
+    );
   }
 
   /** Show options as they are now: `{name: value}` and `[{name, type, default, help}]`. */
   show(options, about) {
     if (!about?.length) return fill(this.list, empty('There are no options.'));
-    if (!this.fields.size) fill(this.list, about.map((each) => this.make(each, options[each.name])));
+    if (!this.fields.size)
+      fill(
+        this.list,
+        about.map((each) => this.make(each, options[each.name])),
+      );
     for (const { name } of about) {
       const known = this.fields.get(name);
       const edited = !same(known.read(), known.value);
@@ -44,7 +54,9 @@ export class Options {
   }
 
   make({ name, type, help = '', default: usual }, value) {
-      const note = [help, usual === undefined ? '' : `Default: ${JSON.stringify(usual)}.`].filter(Boolean).join(' ');
+    const note = [help, usual === undefined ? '' : `Default: ${JSON.stringify(usual)}.`]
+      .filter(Boolean)
+      .join(' ');
     const [made, read, write] = inputOf(type, { name: `option-${name}`, label: name, help: note });
     this.fields.set(name, { read, write, value, element: made.element });
     write(value);

@@ -12,13 +12,20 @@ import { Journal } from './journal.js';
 
 export function open({ main, parts: [session], signal, live, title }) {
   title(`Login ${short(session)}`);
-  const connections = h('div'), journal = new Journal(true);
+  const connections = h('div'),
+    journal = new Journal(true);
   const table = new Table({ caption: 'Connections', columns: COLUMNS, key: ({ id }) => id });
   main.append(
-    h('p.trail', {}, h('a', { href: address('connections') }, 'Connections')),
-    h('div.head', {}, h('h1', { title: session }, 'Login ', h('code', {}, short(session))), h('div.buttons', {},
-      h('a.button', { href: address('webhooks', { session }) }, 'Its webhooks'),
-      button('End it', () => end(session), 'danger quiet'))),
+    h('p.trail', h('a', { href: address('connections') }, 'Connections')),
+    h(
+      'div.head',
+      h('h1', { title: session }, 'Login ', h('code', short(session))),
+      h(
+        'div.buttons',
+        h('a.button', { href: address('webhooks', { session }) }, 'Its webhooks'),
+        button('End it', () => end(session), 'danger quiet'),
+      ),
+    ),
     part('Connections', null, connections),
     part('From handshake to goodbye, on every transport', null, journal.element),
   );
@@ -26,15 +33,23 @@ export function open({ main, parts: [session], signal, live, title }) {
   const reload = atMost(1000, async () => {
     if (signal.aborted) return;
     try {
-      const [found] = await Promise.all([api.get('api/connections', { session, limit: 200 }, signal), journal.load({ session }, signal)]);
+      const [found] = await Promise.all([
+        api.get('api/connections', { session, limit: 200 }, signal),
+        journal.load({ session }, signal),
+      ]);
       table.show(found.items);
-      connections.replaceChildren(found.items.length ? table.element : empty('No connection now.', 'It stays here if one of its pages comes back.'));
+      connections.replaceChildren(
+        found.items.length
+          ? table.element
+          : empty('No connection now.', 'It stays here if one of its pages comes back.'),
+      );
     } catch (error) {
       if (error.name !== 'AbortError') fill(connections, h('p.problem', { role: 'alert' }, error.message));
     }
   });
   reload();
-  const news = (item) => (item?.left_out || item?.session === session || item?.item?.session === session) && reload();
+  const news = (item) =>
+    (item?.left_out || item?.session === session || item?.item?.session === session) && reload();
   live.listen('connections', news, signal, reload);
   live.listen('webhooks', news, signal, reload);
 }
@@ -42,7 +57,9 @@ export function open({ main, parts: [session], signal, live, title }) {
 function end(session) {
   return ask({
     title: 'End this login’s connections?',
-    text: 'All connections with this session cookie are closed, and their pages are told not to come back by themselves. The login in your application is not touched.',
+    text:
+      'All connections with this session cookie are closed, and their pages are told not to come back by ' +
+      'themselves. The login in your application is not touched.',
     action: 'End them',
     danger: true,
     act: async () => {

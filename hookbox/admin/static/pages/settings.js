@@ -12,31 +12,67 @@ async function load(signal) {
   return told.items;
 }
 
-const WHICH = [['', 'all'], ['live', 'can be changed here'], ['set', 'not the default']];
+const WHICH = [
+  ['', 'all'],
+  ['live', 'can be changed here'],
+  ['set', 'not the default'],
+];
 
 export function open({ main, signal }) {
-  const rows = new Map(), groups = h('div'), note = h('div');
+  const rows = new Map(),
+    groups = h('div'),
+    note = h('div');
   const filter = field({ name: 'filter-q', label: 'Search', type: 'search', 'data-filter': true });
   const only = field({ name: 'filter-which', label: 'Which', choices: WHICH });
   const problem = h('p.problem', { role: 'alert', hidden: true });
   const undo = h('button', { type: 'button', onclick: () => undoAll() }, 'Undo');
   const pending = h('span', { role: 'status' });
-  const bar = h('div.save-bar', { hidden: true }, problem, h('div.buttons', {}, pending, undo, h('button.primary', {}, 'Apply')));
+  const bar = h(
+    'div.save-bar',
+    { hidden: true },
+    problem,
+    h('div.buttons', pending, undo, h('button.primary', 'Apply')),
+  );
   const form = h('form.settings', { oninput: () => compare(), onsubmit: save }, groups, bar);
-  const filters = h('form.filters', { role: 'search', 'aria-label': 'Filter settings', onsubmit: (event) => event.preventDefault(), oninput: () => narrow() }, filter.element, only.element);
+  const filters = h(
+    'form.filters',
+    {
+      role: 'search',
+      'aria-label': 'Filter settings',
+      onsubmit: (event) => event.preventDefault(),
+      oninput: () => narrow(),
+    },
+    filter.element,
+    only.element,
+  );
   main.append(
-    h('h1', {}, 'Settings'),
-    h('p.soft', {}, 'A change holds from now until the server ends or reloads its configuration: write into the file what is to last.'),
-    filters, note, form,
+    h('h1', 'Settings'),
+    h(
+      'p.soft',
+      'A change holds from now until the server ends or reloads its configuration: write into the file what ' +
+        'is to last.',
+    ),
+    filters,
+    note,
+    form,
   );
 
   function show(items) {
     rows.clear();
-    fill(groups, [...grouped(items)].map(([group, members]) => h('section.part.group', {}, h('h2', {}, group), members.map((item) => {
-      const row = new Row(item);
-      rows.set(item.name, row);
-      return row.element;
-    }))));
+    fill(
+      groups,
+      [...grouped(items)].map(([group, members]) =>
+        h(
+          'section.part.group',
+          h('h2', group),
+          members.map((item) => {
+            const row = new Row(item);
+            rows.set(item.name, row);
+            return row.element;
+          }),
+        ),
+      ),
+    );
     narrow();
     compare();
   }
@@ -80,11 +116,12 @@ export function open({ main, signal }) {
     }
   }
 
-  load(signal).then(show).catch((error) => {
-    if (error.name !== 'AbortError') fill(note, h('p.problem', { role: 'alert' }, error.message));
-  });
+  load(signal)
+    .then(show)
+    .catch((error) => {
+      if (error.name !== 'AbortError') fill(note, h('p.problem', { role: 'alert' }, error.message));
+    });
 }
-
 
 function grouped(items) {
   const groups = new Map();
@@ -101,19 +138,23 @@ class Row {
       this.field = inputOf(item, help);
       this.before = this.field.value();
     }
-    const name = h('span.label', {}, item.name);
-    const shown = item.live ? this.field.element : h('div.field', {}, name, h('output', {}, written(item.value) || '–'), h('small', {}, help));
+    const name = h('span.label', item.name);
+    const shown = item.live
+      ? this.field.element
+      : h('div.field', name, h('output', written(item.value) || '–'), h('small', help));
     const notes = [
       !item.live && badge('needs a restart'),
       this.differs() && badge('set', 'set'),
-      this.differs() && !item.secret && h('small', {}, `default: ${written(item.default) || 'empty'}`),
+      this.differs() && !item.secret && h('small', `default: ${written(item.default) || 'empty'}`),
     ];
-    this.element = h('div.setting', {}, shown, h('div.notes', {}, notes));
+    this.element = h('div.setting', shown, h('div.notes', notes));
   }
 
   differs() {
     const { item } = this;
-    return item.secret ? Boolean(item.value?.length) : JSON.stringify(item.value) !== JSON.stringify(item.default);
+    return item.secret
+      ? Boolean(item.value?.length)
+      : JSON.stringify(item.value) !== JSON.stringify(item.default);
   }
 
   changed() {
@@ -129,9 +170,14 @@ class Row {
 
   /** The value as the server takes it. */
   read() {
-    const { item, field } = this, given = field.value();
+    const { item, field } = this,
+      given = field.value();
     if (item.kind === 'bool') return given;
-    if (isList(item)) return given.split('\n').map((each) => each.trim()).filter(Boolean);
+    if (isList(item))
+      return given
+        .split('\n')
+        .map((each) => each.trim())
+        .filter(Boolean);
     const number = given.trim() === '' ? NaN : Number(given);
     return isNumber(item) && Number.isFinite(number) ? number : given; // the server reads "64KiB" and "5m", too
   }
@@ -148,7 +194,13 @@ function inputOf(item, help) {
   const placeholder = item.secret ? (item.value?.length ? 'set; type to replace it' : 'not set') : null;
   if (item.kind === 'bool') return field({ ...common, type: 'checkbox', value: item.value });
   if (item.choices.length) return field({ ...common, choices: item.choices, value: item.value });
-  if (isList(item)) return field({ ...common, placeholder, rows: Math.max(1, item.value.length), value: item.secret ? '' : item.value.join('\n') });
+  if (isList(item))
+    return field({
+      ...common,
+      placeholder,
+      rows: Math.max(1, item.value.length),
+      value: item.secret ? '' : item.value.join('\n'),
+    });
   if (item.secret) return field({ ...common, placeholder, type: 'password', autocomplete: 'new-password' });
   return field({ ...common, value: String(item.value ?? '') });
 }

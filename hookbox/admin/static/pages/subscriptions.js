@@ -14,23 +14,35 @@ export function open({ main, signal, live }) {
   const columns = [
     { name: 'Topic', kind: 'main', cell: ({ topic }) => channelLink(topic) },
     { name: 'State', cell: (item) => state(item.state) },
-    { name: 'Callback', kind: 'wide', cell: ({ callback }) => h('span.url', {}, callback) },
+    { name: 'Callback', kind: 'wide', cell: ({ callback }) => h('span.url', callback) },
     { name: 'Signed', cell: ({ signed }) => (signed ? 'yes' : 'no') },
     { name: 'Lease until', cell: ({ lease_until }) => when(lease_until) },
     { name: 'Failing since', cell: ({ failing_since }) => when(failing_since) },
-    { name: '', kind: 'act', cell: (item) => [h('a', { href: address('deliveries', { endpoint: item.id }) }, 'deliveries'), ' ', button('End', () => end(item, listing), 'danger quiet')] },
+    {
+      name: '',
+      kind: 'act',
+      cell: (item) => [
+        h('a', { href: address('deliveries', { endpoint: item.id }) }, 'deliveries'),
+        ' ',
+        button('End', () => end(item, listing), 'danger quiet'),
+      ],
+    },
   ];
   const listing = new Listing({
     name: 'subscriptions',
     filters: [{ name: 'topic', label: 'Topic' }],
     load: pageOf('subscriptions', 'subscriptions'),
     table: { caption: 'Subscriptions by WebSub', columns, key: ({ id }) => id },
-    nothing: ['No subscriptions by WebSub.', 'Other servers subscribe at /hub, to a topic’s own URL /topic/<name>; the settings under “WebSub hub” say who may.'],
+    nothing: [
+      'No subscriptions by WebSub.',
+      'Other servers subscribe at /hub, to a topic’s own URL /topic/<name>; ' +
+        'the settings under “WebSub hub” say who may.',
+    ],
     feed: 'deliveries',
     signal,
     live,
   });
-  main.append(h('h1', {}, 'WebSub subscriptions'), listing.element);
+  main.append(h('h1', 'WebSub subscriptions'), listing.element);
 }
 
 function end({ id, topic, callback }, listing) {

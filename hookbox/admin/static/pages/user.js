@@ -12,20 +12,32 @@ import { Options } from './options.js';
 
 export function open({ main, parts: [name], signal, live, title }) {
   title(name);
-  const problem = h('div'), channels = h('div'), connections = h('div');
-  const table = new Table({ caption: 'Connections', columns: COLUMNS.filter((column) => column.name !== 'User'), key: ({ id }) => id });
+  const problem = h('div'),
+    channels = h('div'),
+    connections = h('div');
+  const table = new Table({
+    caption: 'Connections',
+    columns: COLUMNS.filter((column) => column.name !== 'User'),
+    key: ({ id }) => id,
+  });
   const options = new Options(async (changes) => {
     await api.call('set_user_options', { user_name: name, ...changes });
     tell(`Changed: ${Object.keys(changes).join(', ')}.`);
   });
   main.append(
-    h('p.trail', {}, h('a', { href: address('users') }, 'Users')),
-    h('div.head', {}, h('h1', {}, name), h('div.buttons', {},
-      h('a.button', { href: address('webhooks', { user: name }) }, 'Their webhooks'),
-      button('Disconnect', () => disconnect(name), 'danger quiet'))),
+    h('p.trail', h('a', { href: address('users') }, 'Users')),
+    h(
+      'div.head',
+      h('h1', name),
+      h(
+        'div.buttons',
+        h('a.button', { href: address('webhooks', { user: name }) }, 'Their webhooks'),
+        button('Disconnect', () => disconnect(name), 'danger quiet'),
+      ),
+    ),
     problem,
     part('Connections', null, connections),
-    h('div.columns', {}, part('Channels', null, channels), part('Options', null, options.element)),
+    h('div.columns', part('Channels', null, channels), part('Options', null, options.element)),
   );
 
   const reload = atMost(1000, async () => {
@@ -34,13 +46,26 @@ export function open({ main, parts: [name], signal, live, title }) {
       const about = await api.get('api/user', { name }, signal);
       fill(problem);
       table.show(about.connections);
-      const shown = about.connections.length ? table.element : empty('No connection now.', 'The user is remembered for a moment, in case a page comes back.');
+      const shown = about.connections.length
+        ? table.element
+        : empty('No connection now.', 'The user is remembered for a moment, in case a page comes back.');
       if (connections.firstChild !== shown) connections.replaceChildren(shown);
-      fill(channels, about.channels.length ? several(about.channels.map(channelLink)) : empty('Subscribed to nothing.'));
-      options.show(about.options, Object.keys(about.options).map((each) => ({ name: each, type: 'flag' })));
+      fill(
+        channels,
+        about.channels.length ? several(about.channels.map(channelLink)) : empty('Subscribed to nothing.'),
+      );
+      options.show(
+        about.options,
+        Object.keys(about.options).map((each) => ({ name: each, type: 'flag' })),
+      );
     } catch (error) {
       if (error.name === 'AbortError') return;
-      fill(problem, error.status === 404 ? empty('This user is not here (any more).', 'Users go with their last connection.') : h('p.problem', { role: 'alert' }, error.message));
+      fill(
+        problem,
+        error.status === 404
+          ? empty('This user is not here (any more).', 'Users go with their last connection.')
+          : h('p.problem', { role: 'alert' }, error.message),
+      );
     }
   });
   reload();

@@ -9,8 +9,23 @@ import { address, go, here } from '../router.js';
 import { channelLink, connectionLink, userLink, verdict } from '../values.js';
 import { showWebhook } from './webhook.js';
 
-const ACTIONS = ['connect', 'create_channel', 'subscribe', 'publish', 'unsubscribe', 'message', 'disconnect', 'destroy_channel', 'hub_subscribe'];
-const VERDICTS = [['allowed', 'allowed'], ['refused', 'refused'], ['failed', 'failed'], ['not_asked', 'not asked']];
+const ACTIONS = [
+  'connect',
+  'create_channel',
+  'subscribe',
+  'publish',
+  'unsubscribe',
+  'message',
+  'disconnect',
+  'destroy_channel',
+  'hub_subscribe',
+];
+const VERDICTS = [
+  ['allowed', 'allowed'],
+  ['refused', 'refused'],
+  ['failed', 'failed'],
+  ['not_asked', 'not asked'],
+];
 const EXACT = ['connection', 'user', 'channel', 'session', 'action', 'verdict'];
 const FILTERS = [
   { name: 'q', label: 'Search' },
@@ -23,7 +38,14 @@ const FILTERS = [
 ];
 
 const COLUMNS = [
-  { name: 'Action', kind: 'main', cell: ({ id, action, again }) => [h('a.name', { href: address(['webhooks', id]), 'data-webhook': id }, action), again && h('small', {}, ' again')] },
+  {
+    name: 'Action',
+    kind: 'main',
+    cell: ({ id, action, again }) => [
+      h('a.name', { href: address(['webhooks', id]), 'data-webhook': id }, action),
+      again && h('small', ' again'),
+    ],
+  },
   { name: 'Verdict', kind: 'verdict', cell: (item) => verdict(item.verdict) },
   { name: 'When', cell: ({ at }) => when(at) },
   { name: 'User', cell: ({ user }) => userLink(user) },
@@ -39,8 +61,16 @@ export function open({ main, parts, signal, live }) {
     name: 'webhooks',
     filters: FILTERS,
     load: (query, after) => api.get('api/webhooks', { ...query, after }, signal),
-    table: { caption: 'Webhooks, newest first', columns: COLUMNS, key: ({ id }) => id, mark: ({ verdict: word }) => (word === 'allowed' ? '' : `not-${word}`) },
-    nothing: ['No webhooks yet.', 'Open a page that connects: Hookbox asks your application “connect”, and you see it here.'],
+    table: {
+      caption: 'Webhooks, newest first',
+      columns: COLUMNS,
+      key: ({ id }) => id,
+      mark: ({ verdict: word }) => (word === 'allowed' ? '' : `not-${word}`),
+    },
+    nothing: [
+      'No webhooks yet.',
+      'Open a page that connects: Hookbox asks your application “connect”, and you see it here.',
+    ],
     feed: 'webhooks',
     accept,
     onShow: () => choose(here().parts[1]),
@@ -48,15 +78,18 @@ export function open({ main, parts, signal, live }) {
     live,
   });
   const aside = h('aside.bench-detail', { 'aria-label': 'The webhook', tabindex: -1 });
-  const bench = h('div.bench', {}, listing.element, aside);
-  main.append(h('h1', {}, 'Hook bench'), bench);
+  const bench = h('div.bench', listing.element, aside);
+  main.append(h('h1', 'Hook bench'), bench);
   listing.element.addEventListener('click', (event) => {
     const link = event.target.closest('a[data-webhook]');
     const row = event.target.closest('tbody tr');
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another window
     if (!link && (event.target.closest('a, button') || !row || String(getSelection()))) return;
     event.preventDefault();
-    go(['webhooks', (link ?? row.querySelector('a[data-webhook]')).dataset.webhook], Object.fromEntries(here().query));
+    go(
+      ['webhooks', (link ?? row.querySelector('a[data-webhook]')).dataset.webhook],
+      Object.fromEntries(here().query),
+    );
   });
 
   function choose(id) {
@@ -85,4 +118,3 @@ function accept(item, query) {
   if (item.verdict !== 'allowed') announce(`${item.action} ${item.verdict.replace('_', ' ')}: ${item.why}`);
   return item;
 }
-
