@@ -296,6 +296,25 @@ def test_a_connection_is_followed_from_handshake_to_goodbye(console, people):
     console.faults.clear()  # the browser complains about the 404
 
 
+def test_a_login_is_followed_over_all_its_connections_and_ended(console, hooked):
+    headers = {"Cookie": "user=greta; sessionid=of-greta"}
+    pages = [hooked.client(headers=headers) for _ in range(2)]
+    for page in pages:
+        page.connect(None)
+    console.goes_to("connections", user="greta")
+    console.row("greta").get_by_role("link").first.click()
+    console.expect(console.main).not_to_contain_text("of-greta")
+    console.page.get_by_role("link", name="Follow the login").click()
+    console.expect(console.rows_of("Connections", "greta")).to_have_count(2)
+    console.expect(console.main.locator(".journal").get_by_text("opened", exact=True)).to_have_count(2)
+    console.button("End it").click()
+    console.dialog.get_by_role("button", name="End them").click()
+    for page in pages:
+        assert page.wait_closed()[0] == 4504
+    console.expect(console.main.locator(".journal").get_by_text("closed", exact=True)).to_have_count(2)
+    console.sees("No connection now.")
+
+
 def test_a_paused_list_stands_still(console, people):
     console.goes_to("webhooks", action="connect", user="", q="")
     console.button("Pause").click()
