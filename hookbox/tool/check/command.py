@@ -253,5 +253,3 @@ def _as_json(asker: Asker, tried: Sequence[Tried], findings: Sequence[Finding]) 
         ],
         "findings": [finding.as_json() for finding in findings],
     }
-
-

@@ -291,5 +291,3 @@ def _joined(found: Sequence[Finding]) -> list[Finding]:
         else:
             joined[key] = finding
     return list(joined.values())
-
-

@@ -43,7 +43,7 @@ def _open_doors(case: Case, mend: str) -> Iterator[Finding]:
     if answer.header("x-request-id") and answer.status in (202, 400, 404, 422) and "token" not in answer.text:
         what = "everybody can have Hookbox send requests: /dispatch wants no token"
         more = (
-            "Set dispatch_auth = \"token\". With \"loopback\" a proxy on the same machine has to send "
+            'Set dispatch_auth = "token". With "loopback" a proxy on the same machine has to send '
             "X-Forwarded-For, or all that it passes on counts as local.\n"
         )
         yield wrong("dispatch_open", what, answer.told, more + mend)
