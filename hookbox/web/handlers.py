@@ -35,6 +35,8 @@ Result: TypeAlias = JSONObject | str
 NOTHING: Final = "{}"
 ALLOW: Final = AllowAll()
 BREATH_SECONDS: Final = 0.01
+TURNS_TO_CUT_OFF: Final = 3
+"""Turns of the loop in which the sockets go of those who took nothing: before the call is answered."""
 
 
 def breathing(items: Iterable[Item]) -> Iterator[Item]:
@@ -232,7 +234,8 @@ def disconnect(
             raise BadParameter("identifier required, or name, session or session_cookie")
         case _:
             raise BadParameter("one of identifier, name, session and session_cookie, not several of them")
-    sleep(1e-6)  # a client that was cut off, because it takes nothing, is cut off before the call is answered
+    for _ in range(TURNS_TO_CUT_OFF):
+        sleep(1e-6)
     return {"connections": ended}
 
 
