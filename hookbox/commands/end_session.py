@@ -62,5 +62,6 @@ def revoke(site: Site, cause: Cause, session: str) -> None:
     end_session(site, session, REVOKED, cause.connection, let_in_only=speaker.user is None)
     if cause.connection is not None and speaker.user is not None:
         speaker.revoked = True
+        site.pickups.forget(speaker.id)
         gone(site, speaker, 0)
         speaker.transport.drop()

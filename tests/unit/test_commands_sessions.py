@@ -154,6 +154,16 @@ def test_a_401_to_any_webhook_revokes_the_session_and_its_client_is_told_first(h
     assert house.hub.sessions.of(SESSION) == []
 
 
+def test_a_401_drops_the_cookies_that_wait_for_its_client(house):
+    client = house.client(COOKIES)
+    client.connect("ann", features=["cookies"])
+    house.gate.allow("create_channel", "sessionid=new; HttpOnly")
+    house.gate.answer("subscribe", UNKNOWN)
+    client.send("SUBSCRIBE", channel_name="lobby")
+    assert client.ended == REVOKED
+    assert len(house.site.pickups) == 0
+
+
 def test_a_401_without_a_session_ends_that_connection_only(house):
     bob = house.subscribed("lobby", "bob")
     first, other = tabs(house, 2, cookies="")
