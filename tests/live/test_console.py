@@ -327,6 +327,24 @@ def test_a_connection_can_be_followed_from_handshake_to_goodbye(hookbox, operato
     feed.close()
 
 
+def test_a_browser_is_followed_from_one_transport_to_the_other_by_its_session(hookbox, operator):
+    page = {"Cookie": "sessionid=" + "f" * 32, "Origin": hookbox.url}
+    ann = hookbox.connect("ann", headers=page, features=["ack"])
+    ann.close()
+    begun = operator.request("POST", "/csp/handshake", b"{}", page)
+    session = json.loads(begun.body.strip(b"()"))["session"]
+    line = json.dumps([1, "CONNECT", {"cookie_string": "", "payload": '"ann"'}]) + "\r\n"
+    operator.request("POST", f"/csp/send?s={session}", json.dumps([[1, 0, line]]).encode(), page)
+    (found,) = eventually(lambda: operator.get("api/connections", user="ann")["items"])
+    operator.request("POST", f"/csp/close?s={session}", b"", page)
+    items = operator.get("api/journal", session=found["session"])["items"]
+    kinds = [item["kind"] for item in items if item["kind"] != "webhook"]
+    assert kinds == ["opened", "connected", "closed", "opened", "connected", "closed"]
+    carried = [item["about"]["transport"] for item in items if item["kind"] == "opened"]
+    assert carried == ["websocket", "comet"]
+    assert {item["session"] for item in items if item["kind"] == "webhook"} == {found["session"]}
+
+
 def test_a_comet_client_is_seen_before_it_has_said_who_it_is(hookbox, operator):
     page = {"Origin": hookbox.url}
     begun = operator.request("POST", "/csp/handshake", b"{}", page)
