@@ -152,6 +152,15 @@ def test_what_the_application_answers_wrongly_is_named_with_the_token(doctor, ap
     assert list(bad) == ["login_redirect"]
 
 
+def test_an_application_that_is_left_alone_is_told_by_what_was_wrong_before(start, capsys):
+    server = start(breaker_failures=1, breaker_first_pause=60)
+    server.app.answer("connect", Reply(None, 500))
+    for _ in range(2):
+        assert run(["doctor", server.url, "--only", "front,application", "--quiet", "--token", server.TOKEN]) == 1
+        assert "WRONG error" in capsys.readouterr().out
+    server.app.forget()
+
+
 def test_a_refusal_is_no_fault_of_the_deployment(doctor, application):
     application.refuse("connect", "please log in")
     assert doctor("well", *QUICK, "--only", "application") == (0, {})

@@ -41,7 +41,8 @@ def application(case: Case) -> Iterator[Finding]:
     elif not code:
         yield warning("application", "no answer to CONNECT in time", "", LOOK)
     elif code == "app_unavailable":
-        yield _unavailable(learned.webhook, said)
+        left_alone = learned.webhook is not None and learned.webhook.get("hint_key") == "not_asked"
+        yield _unavailable(learned.failed or learned.webhook if left_alone else learned.webhook, said)
     elif case.cookies:
         mend = "Is it the cookie of somebody who is logged in, and still?"
         yield warning("denied", f"the application says no: “{said}”", "", mend)
@@ -72,6 +73,8 @@ def _look_up(case: Case) -> str:
     listed = answer.get("webhooks")
     found = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     connects = [item for item in found if item.get("action") == "connect"]
+    bad = (item for item in found if item.get("verdict") == "failed" and item.get("hint_key"))
+    case.learned.failed = next(bad, None)
     mine = [item for item in connects if _is_mine(case, item)]
     case.learned.webhook = next(iter(mine), None)
     if not mine and not case.learned.connection:  # no cookie got through to tell it by

@@ -42,6 +42,7 @@ class Learned:
         user: its user.
         refusal: code and text of the ERROR frame instead, empty without one.
         webhook: the `connect` in the server's own log, None while unknown.
+        failed: the last webhook there that went wrong, whoever's it was; None for none.
         own_address: of our side of a connection.
         peer_address: of the other side of it.
         open_socket: whether a WebSocket was opened.
@@ -54,6 +55,7 @@ class Learned:
     user: str = ""
     refusal: tuple[str, str] = ("", "")
     webhook: JSONObject | None = None
+    failed: JSONObject | None = None
     own_address: str = ""
     peer_address: str = ""
     open_socket: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hookbox import __version__
 from hookbox.tool.doctor import mends
 from hookbox.tool.doctor.case import Case, Hopeless
 from hookbox.tool.doctor.comet import NO_SESSION, is_hookbox
-from hookbox.tool.findings import Finding, note, ok, warning, wrong
+from hookbox.tool.findings import Finding, Grade, note, ok, warning, wrong
 from hookbox.tool.wire import Answer
 from hookbox.webhooks.answer_pages import title
 
@@ -21,6 +22,19 @@ CLOCK_SECONDS: Final = 60.0
 BODY_BYTES: Final = 250 * 1024
 """A little less than Hookbox itself takes from a comet client."""
 COOKIE_BYTES: Final = 6 * 1024
+UNREADY: Final = {
+    "draining": ("Hookbox is ending, and sends its clients away", "Look again in a minute."),
+    "degraded": (
+        "Hookbox cannot write its store, so nothing durable is accepted",
+        "Look into the server's log; is there space, and may it write the file of --store?",
+    ),
+    "failing": (
+        "the application failed so often that Hookbox leaves it alone for a while",
+        "hookbox check, on the server, says what is wrong with its answers.",
+    ),
+    "late": ("Hookbox is busy: its event loop was late", "Look at its load: /metrics, or the console."),
+}
+"""Words of `/readyz` that are worth telling."""
 _heading = re.compile(r"<h1>Hookbox ([0-9][0-9A-Za-z.+-]{0,30})</h1>").search
 _number = re.compile(r"[0-9]+").findall
 
@@ -51,13 +65,17 @@ def front(case: Case) -> Iterator[Finding]:
 
 
 def _about_readiness(case: Case) -> Iterator[Finding]:
-    word = case.fetch("GET", "/readyz").text.strip()
-    if word == "degraded":
-        mend = "See the server's log: it cannot write its store (--store), so nothing durable is accepted."
-        yield warning("degraded", "Hookbox runs, but not everything of it works", f"/readyz: {word}", mend)
-    elif word == "draining":
-        what = "Hookbox is ending, and sends its clients away"
-        yield warning("draining", what, "", "Look again in a minute.")
+    answer = case.fetch("GET", "/readyz", {"Accept": "application/json"})
+    try:
+        told = json.loads(answer.body)
+    except ValueError:
+        return
+    parts = told.get("parts") if isinstance(told, dict) else None
+    words = {str(word) for word in parts.values()} if isinstance(parts, dict) else set()
+    for word in sorted(words & UNREADY.keys()):
+        what, mend = UNREADY[word]
+        grade = Grade.NOTE if word == "late" else Grade.WARNING  # that passes by itself
+        yield Finding(word, grade, what, "/readyz", mend)
 
 
 def _about_clock(answer: Answer) -> Iterator[Finding]:
