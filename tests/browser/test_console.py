@@ -165,12 +165,12 @@ def test_it_is_live_without_websockets_too(browser, window, hooked):
     context.close()
 
 
-def test_it_is_live_on_a_second_port(browser):
-    with HookboxProcess(admin_password=PASSWORD, web_api_port=0) as server:
+def test_it_is_live_on_a_second_port_and_below_a_path(browser):
+    with HookboxProcess(admin_password=PASSWORD, web_api_port=0, path_prefix="/deep") as server:
         found = server.wait_for_log(rf"Listening to \S+ on http://127.0.0.1:(?!{server.port})(\d+)")
         context = browser.new_context()
         console = Console(context, server)
-        console.url = f"http://localhost:{found.group(1)}/admin/"
+        console.url = f"http://localhost:{found.group(1)}/deep/admin/"
         console.logs_in().is_live()
         context.close()
 

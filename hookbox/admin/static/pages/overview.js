@@ -17,7 +17,7 @@ const PLOTS = [
     title: 'Messages',
     lines: [
       { name: 'published', column: 'publications' },
-      { name: 'delivered', column: 'deliveries' },
+      { name: 'sent to URLs', column: 'deliveries' },
     ],
     shown: perSecond,
   },
