@@ -57,7 +57,7 @@ def test_with_the_token_there_are_in_both_formats_and_to_HEAD(hookbox):
 
 def test_they_can_be_open_and_leave_with_the_API(start):
     hookbox = start(metrics_open=True, web_api_port=0)
-    port = int(hookbox.log.rsplit(":", 1)[1].split()[0])
+    port = int(hookbox.wait_for_log(r"(?s)Listening.+Listening to hookbox on http://127.0.0.1:(\d+)")[1])
     assert port != hookbox.port
     assert get(hookbox, token="").status == 404
     page = get(hookbox, token="", port=port)
