@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("row", ["P1", "P7", "P8", "P9", "P10", "L"])
+@pytest.mark.parametrize("row", ["P1", "P7", "P8", "P9", "P10"])
 def test_the_benchmark_measures_a_row_and_tells_of_it(row, tmp_path):
     done = run("bench", row, "--share", "0.004", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -382,7 +382,7 @@ def test_tiny_chunks_do_not_keep_others_waiting(start):
 def test_a_pipeline_does_not_keep_others_waiting(start):
     door = start()
     with door.connect() as busy, door.connect() as other:
-        pipeline = request() * 600 + last()
+        pipeline = request() * 200 + last()
         sender = threading.Thread(target=busy.sendall, args=(pipeline,))
         reader = threading.Thread(target=read_all, args=(busy,))
         sender.start()
