@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hookbox.commands import frames
-from hookbox.commands.asking import ask, channel_fields
+from hookbox.commands.asking import UNAUTHORIZED, ask, channel_fields
 from hookbox.commands.site import Cause, Site
 from hookbox.commands.tellings import Event, event_of
 from hookbox.core.channel import Channel, Remembered, StateChange
@@ -48,9 +48,26 @@ def ensure(site: Site, cause: Cause, name: ChannelName) -> Channel:
     for _ in range(ATTEMPTS):
         if channel := site.hub.channels.get(name):
             return channel
-        site.creations.do(name, lambda: _ask_and_create(site, cause, name))
+        _create_once(site, cause, name)
         cause.require_open()
     raise CommandRefused("channel went away, try again", "unavailable")
+
+
+def _create_once(site: Site, cause: Cause, name: ChannelName) -> None:
+    """Have a channel created, unless that is under way already for somebody else."""
+    mine = False
+
+    def create() -> Channel:
+        nonlocal mine
+        mine = True
+        return _ask_and_create(site, cause, name)
+
+    try:
+        site.creations.do(name, create)
+    except UnusableAnswer as error:
+        if mine or error.status != UNAUTHORIZED:
+            raise
+        # it was asked for a session that has ended: that says nothing about the others who waited
 
 
 def create(site: Site, cause: Cause, name: ChannelName, given: Mapping[str, JSON]) -> Channel:

@@ -51,7 +51,8 @@ def revoke(site: Site, cause: Cause, session: str) -> None:
     """The application does not know the session of whoever caused a webhook: it answered 401.
 
     The one that caused it loses everything at once, but may still be told what was wrong; whoever handles its
-    frames closes it then. One that is not let in yet has lost nothing: it may try again.
+    frames closes it then. One that is not let in yet has lost nothing: it may try again. Where no session is
+    known, the connection ends alone, with the one that has taken its place.
 
     Args:
         session: that of the webhook's cookies.
@@ -60,8 +61,13 @@ def revoke(site: Site, cause: Cause, session: str) -> None:
     if speaker is None or speaker.session != session:
         return  # it has another cookie by now
     end_session(site, session, REVOKED, cause.connection, let_in_only=speaker.user is None)
-    if cause.connection is not None and speaker.user is not None:
-        speaker.revoked = True
-        site.pickups.forget(speaker.id)
-        gone(site, speaker, 0)
-        speaker.transport.drop()
+    if cause.connection is None or speaker.user is None:
+        return
+    site.places.take(speaker.id, site.grace_time())
+    heir = site.hub.connections.get(speaker.id)
+    if heir is not None and heir is not speaker and heir.session == session:
+        disconnect(site, heir, REVOKED, at_once=True)
+    speaker.revoked = True
+    site.pickups.forget(speaker.id)
+    gone(site, speaker, 0)
+    speaker.transport.drop()

@@ -37,17 +37,18 @@ def connection_cookies_changed(site: Site, connection: Connection, changes: Mapp
     before = connection.session
     only = site.settings.cookie_identifier or None
     connection.keep_cookies(changes, only)
-    _follow(site, connection)
-    if connection.session == before or not before or not connection.open:
+    session = _follow(site, connection)  # its client may have been cut off, but the cookies are the browser's
+    if session == before or not before or connection.revoked:
         return
     for other in site.hub.sessions.of(before):
         other.keep_cookies(changes, only)
         _follow(site, other)
-    site.places.change_session(before, connection.session, changes)
+    site.places.change_session(before, session, changes)
 
 
-def _follow(site: Site, connection: Connection) -> None:
-    """Nobody who has gone belongs to a session again."""
+def _follow(site: Site, connection: Connection) -> str:
+    """The session that its cookies stand for. Nobody who has gone belongs to a session again."""
     session = session_of(connection.cookies, session_cookies(site.settings))
     if connection.open and session != connection.session:
         site.hub.sessions.move(connection, session)
+    return session

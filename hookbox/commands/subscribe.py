@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hookbox.commands import frames
-from hookbox.commands.asking import ask, channel_fields, follow
+from hookbox.commands.asking import UNAUTHORIZED, ask, channel_fields, follow
 from hookbox.commands.channels import ATTEMPTS, destroy_if_empty, ensure, no_longer_pending
 from hookbox.commands.site import Cause, Site
 from hookbox.core.channel import Channel
@@ -12,7 +12,7 @@ from hookbox.core.names import read_channel_name
 from hookbox.core.user import User
 from hookbox.core.values import JSON
 from hookbox.engine.base import Position
-from hookbox.errors import CommandRefused, ConnectionGone, LimitReached
+from hookbox.errors import CommandRefused, ConnectionGone, LimitReached, UnusableAnswer
 
 
 def subscribe(site: Site, cause: Cause, user: User, name: JSON, since: Position | None = None) -> None:
@@ -81,10 +81,11 @@ def _decide_once(site: Site, cause: Cause, user: User, channel: Channel, since: 
     channel.pending += 1
     try:
         site.subscriptions.do(flight, decide)
-    except ConnectionGone:
-        if decided:
+    except (ConnectionGone, UnusableAnswer) as error:
+        if decided or (isinstance(error, UnusableAnswer) and error.status != UNAUTHORIZED):
             raise
-        return False  # it was asked for a session that has ended
+        cause.require_open()
+        return False  # it was asked for a session that has ended: that says nothing about the others
     finally:
         no_longer_pending(site, channel, user)
     cause.require_open()

@@ -69,7 +69,8 @@ class Hub:
         """Take a connection from its user and all channels; None if it had no user. Safe to repeat."""
         connection.open = False
         self.sessions.leave(connection)
-        self.connections.pop(connection.id, None)
+        if self.connections.get(connection.id) is connection:  # else another has its place by now
+            del self.connections[connection.id]
         user = connection.user
         if user is None or connection not in user.connections:
             return None

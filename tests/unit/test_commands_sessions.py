@@ -327,3 +327,64 @@ def _payload(house, payload):
     client = house.client(COOKIES)
     client.connect(payload)
     return client.connection.connect_payload
+
+
+# several at once
+
+
+def test_a_session_that_an_answer_renews_after_its_client_was_cut_off_is_renewed_for_the_other_tabs(house):
+    first, second = tabs(house, 2)
+    house.gate.allow("publish", "sessionid=new; HttpOnly")
+    go = house.gate.think("publish", payload="1")
+    waiting = first.sending("PUBLISH", channel_name="lobby", payload="1")
+    first.leave()
+    go.set()
+    waiting.join()
+    house.gate.allow("publish")
+    second.publish("lobby", 2)
+    assert house.gate.asked[-1].cookies == "sessionid=new"
+    assert house.hub.sessions.of(digest_of("new")) == [second.connection]
+
+
+@pytest.mark.parametrize("action", ["create_channel", "subscribe"])
+def test_a_401_to_one_session_is_no_answer_for_another_that_waited_with_it(house, action):
+    (phone,) = tabs(house, 1, cookies="sessionid=phone")
+    (desk,) = tabs(house, 1)
+    house.gate.answer(action, lambda question: UNKNOWN if question.cookies == COOKIES else Allow({}))
+    go = house.gate.think(action, channel_name="private")
+    waiting = [client.sending("SUBSCRIBE", channel_name="private") for client in (desk, phone)]
+    go.set()
+    gevent.joinall(waiting)
+    assert desk.ended == REVOKED
+    assert phone.names() == ["SUBSCRIBE", "ACK"]
+
+
+def test_a_401_after_the_return_without_a_session_ends_who_has_the_place_now(house):
+    (tab,) = tabs(house, 1, cookies="")
+    ticket = {"conn_id": tab.connection.id, "key": tab.ticket}
+    go = house.gate.think("publish", payload="1")
+    house.gate.answer("publish", UNKNOWN)
+    waiting = tab.sending("PUBLISH", channel_name="lobby", payload="1")
+    tab.leave()
+    again = house.client("")
+    again.connect("ann", features=FEATURES, resume=ticket)
+    assert again.take()[0].args["resumed"] is True
+    go.set()
+    waiting.join()
+    assert again.ended == REVOKED
+    assert house.hub.connections == {}
+
+
+def test_a_401_after_a_cut_without_a_session_gives_its_place_up(house):
+    (tab,) = tabs(house, 1, cookies="")
+    ticket = {"conn_id": tab.connection.id, "key": tab.ticket}
+    go = house.gate.think("publish", payload="1")
+    house.gate.answer("publish", UNKNOWN)
+    waiting = tab.sending("PUBLISH", channel_name="lobby", payload="1")
+    tab.leave()
+    go.set()
+    waiting.join()
+    house.gate.refuse("connect", "logged out")
+    again = house.client("")
+    again.connect("ann", features=FEATURES, resume=ticket)
+    assert errors(again.take()) == ["denied"]
