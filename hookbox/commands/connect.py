@@ -275,8 +275,8 @@ def gone(site: Site, connection: Connection, grace: float | None = None) -> None
         grace: seconds the user may take to come back; None for the setting `leave_grace`.
     """
     seconds = site.settings.leave_grace if grace is None else grace
-    keep_place(site, connection, seconds)
-    user = site.hub.detach(connection)
+    comes_back = keep_place(site, connection, seconds)
+    user = site.hub.detach(connection, keep_turn=comes_back and site.settings.recheck_interval > 0)
     if user is None or user.connections:
         return
     if seconds and site.draining:

@@ -54,12 +54,16 @@ class Recheck:
         interval = site.settings.recheck_interval
         self._looked_at = now
         if not interval or site.draining:
+            if before is not None:
+                site.hub.sessions.forget_turns()
             self._owed, self._looked_at = 0.0, None
             return
         if before is None:
             return
         sessions = site.hub.sessions
-        self._owed = min(self._owed + len(sessions) * (now - before) / (EARLY * interval), len(sessions))
+        due = len(sessions) * (now - before) / (EARLY * interval)
+        # what a slow application has missed is made up for bit by bit, not all at once when it is well again
+        self._owed = min(self._owed + due, due + MOST_WAITING, len(sessions))
         if len(self._errands) > MOST_WAITING:
             return
         turn = sessions.next_in_turn(int(self._owed))

@@ -25,17 +25,21 @@ def key_for(site: Site, connection: Connection) -> str:
     return site.places.key(connection.id, connection.cookies)
 
 
-def keep_place(site: Site, connection: Connection, grace: float) -> None:
+def keep_place(site: Site, connection: Connection, grace: float) -> bool:
     """Keep the place of a connection that is about to go; call before it is taken from its user.
 
     Args:
         grace: seconds to keep it.
+
+    Returns:
+        whether it may come back unasked.
     """
     user = connection.user
     if user is None or not grace or "resume" not in connection.features or site.draining:
-        return
+        return False
     now = site.grace_time()
     site.places.keep(connection.id, _place(connection, now + grace), now)
+    return True
 
 
 def take_place(site: Site, connection: Connection, ticket: Ticket) -> Place | None:

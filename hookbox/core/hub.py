@@ -65,10 +65,14 @@ class Hub:
         if not guests:
             self.guests.pop(name, None)
 
-    def detach(self, connection: Connection) -> User | None:
-        """Take a connection from its user and all channels; None if it had no user. Safe to repeat."""
+    def detach(self, connection: Connection, *, keep_turn: bool = False) -> User | None:
+        """Take a connection from its user and all channels; None if it had no user. Safe to repeat.
+
+        Args:
+            keep_turn: see `Sessions.leave`.
+        """
         connection.open = False
-        self.sessions.leave(connection)
+        self.sessions.leave(connection, keep_turn=keep_turn)
         if self.connections.get(connection.id) is connection:  # else another has its place by now
             del self.connections[connection.id]
         user = connection.user

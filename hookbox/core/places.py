@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ class Places:
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or secrets.token_bytes(32)
         self._kept: dict[ConnectionId, Place] = {}
+        self._of_session: dict[str, dict[ConnectionId, None]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -74,11 +75,12 @@ class Places:
     def keep(self, connection: ConnectionId, place: Place, now: float) -> None:
         """Keep a place until its time is over."""
         self.forget_old(now)
-        self._kept[connection] = place
+        self._remove(connection)
+        self._put(connection, place)
 
     def take(self, connection: ConnectionId, now: float) -> Place | None:
         """Give a place away, if it is still kept."""
-        place = self._kept.pop(connection, None)
+        place = self._remove(connection)
         return place if place is not None and now < place.until else None
 
     def add_cookies(self, connection: ConnectionId, cookies: Mapping[str, str | None], session: str) -> None:
@@ -89,8 +91,7 @@ class Places:
         """
         place = self._kept.get(connection)
         if place is not None:
-            kept = {**(place.kept_cookies or {}), **cookies}
-            self._kept[connection] = replace(place, kept_cookies=kept, session=session)
+            self._change(connection, place, cookies, session)
 
     def forget_old(self, now: float) -> None:
         """Give up places whose time is over; they are in the order of their ends."""
@@ -98,23 +99,46 @@ class Places:
             first = next(iter(self._kept))
             if now < self._kept[first].until:
                 return
-            del self._kept[first]
+            self._remove(first)
 
     def forget_user(self, user: User) -> None:
         """Give up all places of a user, who must not come back unasked."""
-        self._forget(lambda place: place.user is user)
+        for connection in [name for name, place in self._kept.items() if place.user is user]:
+            self._remove(connection)
 
     def forget_session(self, session: str) -> None:
         """Give up all places of a session that has ended."""
-        self._forget(lambda place: place.session == session)
+        for connection in list(self._of_session.get(session, ())):
+            self._remove(connection)
 
     def change_session(self, session: str, new: str, changes: Mapping[str, str | None]) -> None:
         """The application has changed cookies of a session, and by that the session itself."""
-        for name, place in self._kept.items():
-            if place.session == session:
-                kept = {**(place.kept_cookies or {}), **changes}
-                self._kept[name] = replace(place, kept_cookies=kept, session=new)
+        for connection in list(self._of_session.get(session, ())):
+            self._change(connection, self._kept[connection], changes, new)
 
-    def _forget(self, unwanted: Callable[[Place], bool]) -> None:
-        for connection in [name for name, place in self._kept.items() if unwanted(place)]:
-            del self._kept[connection]
+    def _change(
+        self, connection: ConnectionId, place: Place, cookies: Mapping[str, str | None], session: str
+    ) -> None:
+        """Let a place have other cookies; it stays where it is in the order."""
+        self._forget_session_of(connection, place)
+        kept = {**(place.kept_cookies or {}), **cookies}
+        self._put(connection, replace(place, kept_cookies=kept, session=session))
+
+    def _put(self, connection: ConnectionId, place: Place) -> None:
+        self._kept[connection] = place
+        if place.session:
+            self._of_session.setdefault(place.session, {})[connection] = None
+
+    def _remove(self, connection: ConnectionId) -> Place | None:
+        place = self._kept.pop(connection, None)
+        if place is not None:
+            self._forget_session_of(connection, place)
+        return place
+
+    def _forget_session_of(self, connection: ConnectionId, place: Place) -> None:
+        if not place.session:
+            return
+        others = self._of_session[place.session]
+        del others[connection]
+        if not others:
+            del self._of_session[place.session]

@@ -67,13 +67,14 @@ def _usual(cookies: Mapping[str, str]) -> str:
 class Sessions:
     """The connections of each session, and whose turn it is to be asked about.
 
-    What has one connection only, as most have, costs no more than its place in a dict.
+    What has one connection only, as most have, costs no more than its place in a dict. One that may come back
+    unasked keeps its turn with nobody in it, else whoever is cut off now and then would never be asked about.
     """
 
     __slots__ = ("_members",)
 
     def __init__(self) -> None:
-        self._members: dict[str, Connection | dict[Connection, None]] = {}
+        self._members: dict[str, Connection | dict[Connection, None] | None] = {}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -93,15 +94,24 @@ class Sessions:
         connection.session = next(iter(present)).session  # the same text, not one for each
         present[connection] = None
 
-    def leave(self, connection: Connection) -> None:
-        """A connection has ended; it still says which session was its own. Safe to repeat."""
-        present = self._members.get(connection.session)
-        if present is connection:
-            del self._members[connection.session]
-        elif isinstance(present, dict):
-            present.pop(connection, None)
-            if not present:
-                del self._members[connection.session]
+    def leave(self, connection: Connection, *, keep_turn: bool = False) -> None:
+        """A connection has ended; it still says which session was its own. Safe to repeat.
+
+        Args:
+            keep_turn: leave a session without connections in the queue until its turn comes.
+        """
+        session = connection.session
+        present = self._members.get(session)
+        if isinstance(present, dict) and connection in present:
+            del present[connection]
+            if present:
+                return
+        elif present is not connection:
+            return
+        if keep_turn:
+            self._members[session] = None
+        else:
+            del self._members[session]
 
     def of(self, session: str) -> list[Connection]:
         """The connections of a session, oldest first."""
@@ -111,11 +121,18 @@ class Sessions:
         return [present] if isinstance(present, Connection) else list(present)
 
     def next_in_turn(self, count: int) -> list[str]:
-        """The sessions that have waited longest; they go to the end of the queue."""
+        """The sessions that have waited longest. They go to the end of the queue; those without anybody leave it."""
         turn = list(islice(self._members, count))
         for session in turn:
-            self._members[session] = self._members.pop(session)
+            present = self._members.pop(session)
+            if present is not None:
+                self._members[session] = present
         return turn
+
+    def forget_turns(self) -> None:
+        """Nobody is asked about any more: forget the sessions without anybody."""
+        for session in [session for session, present in self._members.items() if present is None]:
+            del self._members[session]
 
 
 def sessions_of(connections: Iterable[Connection]) -> list[str]:

@@ -207,3 +207,43 @@ def test_while_the_server_drains_nobody_is_asked(house):
     pulse = Pulse(house)
     house.site.draining = True
     assert pulse.run(2 * INTERVAL) == {}
+
+
+def test_an_application_that_was_slow_is_not_asked_everything_at_once(house):
+    browsers(house, 6 * MOST_WAITING)
+    pulse = Pulse(house)
+    go = house.gate.think("connect")
+    pulse.run(2 * INTERVAL)
+    go.set()
+    house.settle()
+    times = pulse.run(5)
+    assert 0 < sum(len(asked) for asked in times.values()) <= 2 * MOST_WAITING
+
+
+def test_who_is_cut_off_again_and_again_is_asked_about_all_the_same(house):
+    (tab,) = tabs(house, 1)
+    ticket = {"conn_id": tab.connection.id, "key": tab.ticket}
+    pulse = Pulse(house)
+    asked = []
+    for _ in range(6):
+        asked.append(len(pulse.run(INTERVAL // 3)))
+        tab.leave()
+        pulse.run(1)
+        tab = house.client(COOKIES)
+        tab.connect("ann", features=FEATURES, resume=ticket)
+        (connected, *_) = tab.take()
+        assert connected.args["resumed"] is True
+        ticket["key"] = connected.args["resume"]
+    assert sum(asked) == 2
+
+
+def test_nothing_is_kept_of_who_does_not_come_back(house):
+    (one,), (other,) = browsers(house, 2)
+    pulse = Pulse(house)
+    one.leave()
+    pulse.run(2 * INTERVAL)
+    assert len(house.hub.sessions) == 1
+    other.leave()
+    house.site.settings = replace(house.site.settings, recheck_interval=0)
+    pulse.run(1)
+    assert len(house.hub.sessions) == 0
