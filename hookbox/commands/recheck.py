@@ -54,13 +54,14 @@ class Recheck:
         interval = site.settings.recheck_interval
         self._looked_at = now
         if not interval or site.draining:
-            if before is not None:
-                site.hub.sessions.forget_turns()
+            site.hub.sessions.forget_absent()
             self._owed, self._looked_at = 0.0, None
             return
         if before is None:
             return
         sessions = site.hub.sessions
+        site.places.forget_old(site.grace_time())
+        sessions.forget_absent(site.places.has)
         due = len(sessions) * (now - before) / (EARLY * interval)
         # what a slow application has missed is made up for bit by bit, not all at once when it is well again
         self._owed = min(self._owed + due, due + MOST_WAITING, len(sessions))

@@ -93,6 +93,10 @@ class Places:
         if place is not None:
             self._change(connection, place, cookies, session)
 
+    def has(self, session: str) -> bool:
+        """Whether a place of that session is kept."""
+        return session in self._of_session
+
     def forget_old(self, now: float) -> None:
         """Give up places whose time is over; they are in the order of their ends."""
         while self._kept:

@@ -5,7 +5,7 @@ Hookbox knows nothing of logins. What it sees is a cookie, so a session is a dig
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from itertools import islice
 from typing import Final
@@ -71,10 +71,11 @@ class Sessions:
     unasked keeps its turn with nobody in it, else whoever is cut off now and then would never be asked about.
     """
 
-    __slots__ = ("_members",)
+    __slots__ = ("_absent", "_members")
 
     def __init__(self) -> None:
         self._members: dict[str, Connection | dict[Connection, None] | None] = {}
+        self._absent: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -88,6 +89,7 @@ class Sessions:
         present = self._members.get(session)
         if present is None:
             self._members[session] = connection
+            self._absent.pop(session, None)
             return
         if isinstance(present, Connection):
             present = self._members[session] = {present: None}
@@ -98,7 +100,7 @@ class Sessions:
         """A connection has ended; it still says which session was its own. Safe to repeat.
 
         Args:
-            keep_turn: leave a session without connections in the queue until its turn comes.
+            keep_turn: leave a session without connections in the queue, until `forget_absent`.
         """
         session = connection.session
         present = self._members.get(session)
@@ -109,7 +111,7 @@ class Sessions:
         elif present is not connection:
             return
         if keep_turn:
-            self._members[session] = None
+            self._members[session] = self._absent[session] = None
         else:
             del self._members[session]
 
@@ -121,18 +123,16 @@ class Sessions:
         return [present] if isinstance(present, Connection) else list(present)
 
     def next_in_turn(self, count: int) -> list[str]:
-        """The sessions that have waited longest. They go to the end of the queue; those without anybody leave it."""
+        """The sessions that have waited longest; they go to the end of the queue."""
         turn = list(islice(self._members, count))
         for session in turn:
-            present = self._members.pop(session)
-            if present is not None:
-                self._members[session] = present
+            self._members[session] = self._members.pop(session)
         return turn
 
-    def forget_turns(self) -> None:
-        """Nobody is asked about any more: forget the sessions without anybody."""
-        for session in [session for session, present in self._members.items() if present is None]:
-            del self._members[session]
+    def forget_absent(self, comes_back: Callable[[str], bool] = lambda session: False) -> None:
+        """Take sessions without connections out of the queue, but for those of which one may come back."""
+        for session in [session for session in self._absent if not comes_back(session)]:
+            del self._members[session], self._absent[session]
 
 
 def sessions_of(connections: Iterable[Connection]) -> list[str]:
