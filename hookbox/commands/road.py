@@ -101,6 +101,8 @@ class ClientRoad:
         Returns:
             why the connection has to end, or None to go on.
         """
+        if not self.connection.open:  # it ended while this waited to be read
+            return REVOKED if self.connection.revoked else None
         try:
             for line in self._lines.feed(data, self._site.settings.max_message):
                 why = TOO_MANY_MESSAGES if self._floods else self._handle(line)

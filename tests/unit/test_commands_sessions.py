@@ -388,3 +388,17 @@ def test_a_401_after_a_cut_without_a_session_gives_its_place_up(house):
     again = house.client("")
     again.connect("ann", features=FEATURES, resume=ticket)
     assert errors(again.take()) == ["denied"]
+
+
+def test_what_is_read_of_a_client_after_its_end_comes_to_nothing(house):
+    bob = house.subscribed("lobby", "bob")
+    (tab,) = tabs(house, 1)
+    early = house.client(COOKIES)
+    early.leave()
+    administer.disconnect_session(house.site, SESSION)
+    tab.publish("lobby", "too late")
+    early.connect("ann", features=FEATURES)
+    house.settle()
+    assert bob.names() == []
+    assert house.gate.questions("publish") == []
+    assert [connection.id for connection in house.hub.connections.values()] == [bob.connection.id]
