@@ -55,8 +55,10 @@ def served() -> Connection | None:
 
     A greenlet that was made for one has it among its arguments: thousands of them need no context for that.
     """
-    arguments = getattr(getcurrent(), "args", ())
-    return next((found for found in arguments if isinstance(found, Connection)), SERVED.get())
+    for found in getattr(getcurrent(), "args", ()):
+        if isinstance(found, Connection):
+            return found
+    return SERVED.get()
 
 
 def inherited() -> Context:

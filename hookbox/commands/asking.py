@@ -122,6 +122,8 @@ def follow(site: Site, cause: Cause, user: User, options: JSONObject) -> None:
     Raises:
         ConnectionGone: the client left meanwhile.
     """
+    if "auto_subscribe" not in options and "auto_unsubscribe" not in options:
+        return
     from hookbox.commands.subscribe import subscribe, unsubscribe
 
     cause = replace(cause, following=True)

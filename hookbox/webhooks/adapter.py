@@ -66,6 +66,11 @@ class Answer(Response):
         values: list[str] = self.raw.values(name)
         return values
 
+    def each(self, *names: str) -> list[list[str]]:
+        """The same for several names."""
+        found: list[list[str]] = self.raw.each(*names)
+        return found
+
 
 class BareSession(Session):
     """A `requests.Session` that keeps nothing from one call for the next and follows nothing.

@@ -79,6 +79,15 @@ class AnswerReader:
         """All values of the headers with that name, given in lower case, in order."""
         return [value for key, value in self.headers if key.lower() == name]
 
+    def each(self, *names: str) -> list[list[str]]:
+        """The same for several names, in one go."""
+        found: dict[str, list[str]] = {name: [] for name in names}
+        for key, value in self.headers:
+            values = found.get(key.lower())
+            if values is not None:
+                values.append(value)
+        return [*found.values()]
+
     def _read_head(self) -> bool:
         data = self._data
         end = data.find(b"\r\n\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -75,10 +75,10 @@ class WebhookClient:
         self._clock = clock
         self._watchers = watchers
         self._adapter = LeanAdapter(Dialer(Resolver(clock, lookup)), clock, settings.webhook_answer)
-        self._counts: Counter[str] = Counter()
-        self.queued: Counter[str] = Counter()
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self.queued: defaultdict[str, int] = defaultdict(int)
         """Questions that wait for their turn, by action."""
-        self.out: Counter[str] = Counter()
+        self.out: defaultdict[str, int] = defaultdict(int)
         """Questions that are with the application, by action."""
         self._keys = _unique_keys()
         self._under_way = 0
@@ -202,9 +202,9 @@ class WebhookClient:
             setup.shield.leave(place)
         body = response.content
         asked.status, asked.body, asked.size = response.status_code, body[:BODY_KEPT], len(body)
-        asked.content_type = ", ".join(response.values("content-type"))
-        asked.location = ", ".join(response.values("location"))
-        asked.set_cookies = tuple(response.values("set-cookie"))
+        types, locations, set_cookies = response.each("content-type", "location", "set-cookie")
+        asked.content_type, asked.location = ", ".join(types), ", ".join(locations)
+        asked.set_cookies = tuple(set_cookies)
         return read_verdict(asked.status, body, asked.set_cookies)
 
     def _queue(self, asked: Asked, setup: Setup, deadline: float) -> Place:

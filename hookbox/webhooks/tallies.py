@@ -40,6 +40,8 @@ def outcome_of(asked: Asked) -> str:
         `allowed`, `refused` or `not_asked`; without a usable answer `http_4xx` and the like, `unusable` for
         one with status 200, else `timeout`, `connect_timeout`, `tls`, `reset` or `unreachable`.
     """
+    if asked.verdict is Verdict.ALLOWED:
+        return "allowed"  # as most do
     if asked.verdict is not Verdict.FAILED:
         return str(asked.verdict.value)
     if asked.status == 200:
