@@ -127,7 +127,7 @@ class Feed:
 
     def forget(self, session: CometSession) -> None:
         """A comet session is over."""
-        self._server.checked.pop(session, None)
+        self._server.forget(session)
 
     def owns(self, login: Login, key: str) -> bool:
         """Whether a comet session belongs to a login."""
