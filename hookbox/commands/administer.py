@@ -177,6 +177,7 @@ def disconnect_connection(site: Site, identifier: str) -> int:
     connection = site.hub.connections.get(ConnectionId(identifier))
     if connection is None:
         if site.places.take(ConnectionId(identifier), site.grace_time()) is not None:
+            site.pickups.forget(ConnectionId(identifier))
             return 0
         raise NotFound(f"connection {identifier} does not exist")
     disconnect(site, connection, BY_API)
@@ -196,7 +197,8 @@ def disconnect_user(site: Site, name: str) -> int:
     user = site.hub.users.get(UserName(name)) if guests else find_user(site, name)
     connections = list(user.connections) if user else []
     if user is not None:
-        site.places.forget_user(user)
+        for gone_before in site.places.forget_user(user):
+            site.pickups.forget(gone_before)
     for connection in [*connections, *guests]:
         disconnect(site, connection, BY_API)
     if user is not None and not connections:

@@ -35,7 +35,8 @@ def end_session(
     if not session:
         return 0
     site.counters.sessions_ended += 1
-    site.places.forget_session(session)
+    for gone_before in site.places.forget_session(session):
+        site.pickups.forget(gone_before)
     ended = 0
     for connection in site.hub.sessions.of(session):
         if connection is spare or (let_in_only and connection.user is None):

@@ -105,20 +105,23 @@ class Places:
                 return
             self._remove(first)
 
-    def forget_user(self, user: User) -> None:
-        """Give up all places of a user, who must not come back unasked."""
-        for connection in [name for name, place in self._kept.items() if place.user is user]:
-            self._remove(connection)
+    def forget_user(self, user: User) -> list[ConnectionId]:
+        """Give up all places of a user, who must not come back unasked; returns whose they were."""
+        return self._forget([name for name, place in self._kept.items() if place.user is user])
 
-    def forget_session(self, session: str) -> None:
-        """Give up all places of a session that has ended."""
-        for connection in list(self._of_session.get(session, ())):
-            self._remove(connection)
+    def forget_session(self, session: str) -> list[ConnectionId]:
+        """Give up all places of a session that has ended; returns whose they were."""
+        return self._forget(list(self._of_session.get(session, ())))
 
     def change_session(self, session: str, new: str, changes: Mapping[str, str | None]) -> None:
         """The application has changed cookies of a session, and by that the session itself."""
         for connection in list(self._of_session.get(session, ())):
             self._change(connection, self._kept[connection], changes, new)
+
+    def _forget(self, connections: list[ConnectionId]) -> list[ConnectionId]:
+        for connection in connections:
+            self._remove(connection)
+        return connections
 
     def _change(
         self, connection: ConnectionId, place: Place, cookies: Mapping[str, str | None], session: str

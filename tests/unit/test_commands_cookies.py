@@ -218,6 +218,27 @@ def test_what_waits_for_a_connection_goes_with_it_when_the_application_ends_it(h
     assert len(house.site.pickups) == 0
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda site, ann: administer.disconnect_connection(site, ann.connection.id),
+        lambda site, ann: administer.disconnect_user(site, "ann"),
+        lambda site, ann: administer.disconnect_session(site, ann.connection.session),
+    ],
+    ids=["connection", "user", "session"],
+)
+def test_so_it_does_with_a_place_that_is_given_up(end):
+    house = House(session_cookie=("sid",))
+    ann, _ = joined(house)
+    house.gate.allow("publish", SID)
+    ann.publish("lobby", 1)
+    announced = ann.take()[0]
+    ann.leave()
+    end(house.site, ann)
+    assert fetch(house, announced) is None
+    assert len(house.site.pickups) == 0
+
+
 # comet: later requests bring the cookies that the browser has then
 
 
