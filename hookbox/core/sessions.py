@@ -30,6 +30,7 @@ USUAL_NAMES: Final = (
 """What well-known frameworks call the cookie, where nothing is configured."""
 USUAL_END: Final = "_session"
 KNOWN_NAMES: Final = USUAL_NAMES + tuple(p + name for name in USUAL_NAMES for p in ("__Host-", "__Secure-"))
+_known = frozenset(KNOWN_NAMES)
 
 
 def digest_of(value: str) -> str:
@@ -58,9 +59,10 @@ def session_of(cookies: str, names: tuple[str, ...] = ()) -> str:
 
 
 def _usual(cookies: Mapping[str, str]) -> str:
-    for name in KNOWN_NAMES:
-        if cookies.get(name):
-            return name
+    if not _known.isdisjoint(cookies):
+        for name in KNOWN_NAMES:
+            if cookies.get(name):
+                return name
     return min((name for name, value in cookies.items() if value and name.endswith(USUAL_END)), default="")
 
 
