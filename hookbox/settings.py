@@ -412,7 +412,7 @@ class Settings:
 def _passwords_in(*urls: str) -> Iterator[str]:
     """As they stand there, and what they mean if that differs."""
     for url in urls:
-        if found := re.search(r"//[^/@:]*:([^/@]*)@", url):
+        if found := re.search(r"//[^/?#@:]*:([^/?#]*)@", url):
             yield found[1]
             if "%" in found[1]:
                 yield unquote(found[1])

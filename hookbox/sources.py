@@ -35,7 +35,7 @@ _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
     "": {},
 }
 _NUMBER: Final = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
-_USERINFO: Final = re.compile(r"//[^/@\s]*@")
+_USERINFO: Final = re.compile(r"//[^/?#\s]*@")
 _UP_TO_AT: Final = re.compile(r"^(['\"\[]*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _UNCLEAN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_OURS: Final = re.compile(r"TEST.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_(TCP|UDP).*")

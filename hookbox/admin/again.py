@@ -13,7 +13,7 @@ from requests import exceptions
 from hookbox.admin.asked import Problem
 from hookbox.errors import ConfigError, LimitReached, UnusableAnswer
 from hookbox.webhooks.adapter import LeanAdapter
-from hookbox.webhooks.asked import BODY_KEPT, Asked, Verdict
+from hookbox.webhooks.asked import BODY_KEPT, WHY_KEPT, Asked, Verdict
 from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
 from hookbox.webhooks.gate import Refuse
@@ -102,4 +102,4 @@ def _ask(console: Console, asked: Asked, calls: Calls) -> None:
         return
     asked.verdict = Verdict.ALLOWED
     if isinstance(verdict, Refuse):
-        asked.verdict, asked.why = Verdict.REFUSED, verdict.reason
+        asked.verdict, asked.why = Verdict.REFUSED, verdict.reason[:WHY_KEPT]

@@ -120,6 +120,10 @@ def _history(console: Console, given: JSONObject) -> JSONObject:
     raise NotFound("there is no such entry any more")
 
 
+def _state(console: Console, given: JSONObject) -> JSONObject:
+    return {"payload": find(console.server.site, text_of(given, "channel")).state}
+
+
 def _webhook(console: Console, given: JSONObject) -> JSONObject:
     asked = find_asked(console, text_of(given, "id"))
     secrets = [*console.server.settings.secrets, *secrets_of(asked)]
@@ -156,6 +160,7 @@ def _attempt(console: Console, given: JSONObject) -> JSONObject:
 _REVEALED: Final = {
     "publication": _publication,
     "history": _history,
+    "state": _state,
     "webhook": _webhook,
     "message": _message,
     "attempt": _attempt,

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from hookbox.admin.asked import Problem, Request, Told, whole
+from hookbox.admin.channels import unmasked
 from hookbox.errors import HookboxError
 from hookbox.protocol.json_text import dump
 from hookbox.web.answers import failure, success
@@ -15,7 +16,7 @@ from hookbox.web.lean import Answer, Environ
 from hookbox.web.methods import BY_NAME
 from hookbox.web.outside import OPERATOR
 from hookbox.web.paths import ADMIN
-from hookbox.webhooks.masking import hide_keys
+from hookbox.webhooks.masking import hide_keys, mask_urls
 
 if TYPE_CHECKING:
     from hookbox.admin.console import Console
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 CONTENT: Final = frozenset({"body", "body_base64", "payload"})
 """What of an answer of the backlog is shown only by `reveal`."""
+URLS: Final = frozenset({"url", "errback", "callback"})
+"""What may have a token in its query."""
 OF_BODY: Final = ("Content-Type", "Content-Length")
 OF_CONTENT: Final = frozenset({"get_channel_info", "channel_info", "history", "batch"})
 """Methods whose answers hold payloads, which have ways of their own here."""
@@ -39,7 +42,7 @@ def call(console: Console, request: Request) -> Told:
         raise Problem(
             403, "masked", "its answer holds payloads; see api/channel, and api/reveal for one of them"
         )
-    given = Given(request.json(), False)
+    given = Given(unmasked(console.server.site, request.json()), False)
     if not method.reads:
         logger.info("the console: %s is called from %s", method.name, request.address)
     try:
@@ -64,7 +67,8 @@ def backlog(console: Console, request: Request) -> Told:
         said.update(status=status, headers=headers)
 
     body = b"".join(console.backlog(environ, start))
-    masked = dump(hide_keys(json.loads(body), CONTENT)).encode() if body else b""
+    shown = mask_urls(hide_keys(json.loads(body), CONTENT), URLS) if body else None
+    masked = dump(shown).encode() if body else b""
     answer = whole(int(said["status"][:3]), masked, "application/json")
     kept = [
         each for each in said["headers"] if each[0] in ("Location", "Retry-After", "Allow", "X-Request-ID")

@@ -8,17 +8,18 @@ from dataclasses import fields
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Final
 
-from hookbox.admin.asked import Page, Request, Told
+from hookbox.admin.asked import Page, Problem, Request, Told
 from hookbox.admin.feed import CHANNELS
 from hookbox.admin.option_help import ABOUT_OPTIONS
 from hookbox.commands.channels import find
 from hookbox.core.channel import Channel
-from hookbox.core.options import ChannelOptions
+from hookbox.core.options import ChannelOptions, Polling
 from hookbox.core.publication import Publication
 from hookbox.core.values import JSON, ChannelName, JSONObject
 from hookbox.errors import EngineError
+from hookbox.protocol.json_text import dump
 from hookbox.web.handlers import breathing
-from hookbox.webhooks.masking import MASKED
+from hookbox.webhooks.masking import MASKED, STARS, mask_url
 
 if TYPE_CHECKING:
     from hookbox.admin.console import Console
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 RECENT: Final = 50
 """Publications kept for recovery that are shown of a channel."""
 LOOK_SECONDS: Final = 2.0
+SECRET: Final = ("url", "form")
+"""Of `polling`: what may hold passwords and tokens."""
 
 
 def listed(console: Console, request: Request) -> Told:
@@ -79,18 +82,47 @@ def show(console: Console, request: Request) -> Told:
     users = list(channel.subscribers.values())
     return {
         **item(site, channel),
-        "options": options.as_json(),
+        "options": masked_options(options),
         "option_about": option_about(),
         "subscribers": [
             {"name": user.name, "connections": len(user.listeners(channel.name))} for user in users[:1000]
         ],
         "subscriber_count": len(users),
-        "state": channel.state,
+        "state": dict.fromkeys(channel.state, MASKED),
         "offset": offset,
         "epoch": epoch,
         "history": [entry_item(entry.text, _epoch_time(site, entry.at)) for entry in channel.history],
         "recent": [publication_item(site, each) for each in recent(site, channel)],
     }
+
+
+def masked_options(options: ChannelOptions) -> JSONObject:
+    """Options, without what the URL and the form of `polling` hold of passwords and tokens."""
+    return {**options.as_json(), "polling": _masked_polling(options.polling)}
+
+
+def _masked_polling(polling: Polling) -> JSONObject:
+    form: JSONObject = dict.fromkeys(dict(polling.form), STARS)
+    return {**polling.as_json(), "url": mask_url(polling.url), "form": form}
+
+
+def unmasked(site: Site, given: JSONObject) -> JSONObject:
+    """Options of a channel that are to be set, without those sent back as they were shown: masked.
+
+    Raises:
+        Problem: something masked was edited.
+    """
+    options = given.get("options", given)
+    polling = options.get("polling") if isinstance(options, dict) else None
+    channel = site.hub.channels.get(ChannelName(str(given.get("channel_name"))))
+    if not isinstance(polling, dict) or channel is None:
+        return given
+    masked = _masked_polling(channel.options.polling)
+    parts = {name: value for name, value in polling.items() if not (name in SECRET and value == masked[name])}
+    if any(STARS in dump(parts.get(name)) for name in SECRET):
+        raise Problem(400, "masked", f"polling: {STARS} stands for what is not shown; give all of it")
+    changed = {**options, "polling": parts}  # type: ignore[dict-item]  # it is a dict, as looked at above
+    return {**given, "options": changed} if options is not given else changed
 
 
 def _position(site: Site, channel: Channel) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from hookbox.admin import channels, connections
+from hookbox.admin import calls, channels, connections
 from hookbox.admin.feed import CONNECTIONS, DELIVERIES, FOLLOW, OVERVIEW, WEBHOOKS, Feed
 from hookbox.admin.gatekeeper import Gatekeeper
 from hookbox.admin.logins import Logins
@@ -16,6 +16,7 @@ from hookbox.delivery.store.base import Finished
 from hookbox.errors import DeliveryStoreError
 from hookbox.web.backlog import shown
 from hookbox.webhooks.asked import Asked
+from hookbox.webhooks.masking import mask_urls
 from hookbox.webhooks.shown import asked_item
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Console:
         self.logins = Logins(lambda: server.settings.admin_password, server.clock)
         self.gatekeeper = Gatekeeper(self.logins)
         self.feed = Feed(server, self.logins)
-        self.past = Past(server.clock.now)
+        self.past = Past(server.clock.now, lambda: server.settings.secrets)
         self.samples = Samples(server)
         self.sending_again = 0
         self.standing: tuple[float, dict[str, int]] = (-1e9, {})
@@ -109,4 +110,4 @@ class Console:
             worker.finished.add(self._show_delivery)
 
     def _show_delivery(self, finished: Finished) -> None:
-        self.feed.tell(DELIVERIES, lambda: shown.finished(finished))
+        self.feed.tell(DELIVERIES, lambda: mask_urls(shown.finished(finished), calls.URLS))

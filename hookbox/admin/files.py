@@ -24,6 +24,8 @@ KINDS: Final = {
 }
 FREE: Final = ("login.css", "icon.svg")
 """Files that the login page needs."""
+LONGEST_NAME: Final = 100
+"""Bytes of a file's name are limited by the system, which would call a longer one an error."""
 MESSAGE: Final = "{{message}}"
 PLAIN_LOGIN: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Hookbox: log in</title></head><body>'
@@ -71,6 +73,8 @@ def login_cookie(value: str) -> tuple[str, str]:
 @lru_cache(256)
 def _read(folder: Path, name: str) -> Answer | None:
     """A file as an answer, None if there is none; read once."""
+    if len(name) > LONGEST_NAME:
+        return None
     path = (folder / name).resolve()
     kind = KINDS.get(path.suffix)
     if kind is None or not path.is_relative_to(folder.resolve()) or not path.is_file():

@@ -26,6 +26,8 @@ MOST_LOGINS: Final = 100
 TRIES: Final = 5
 """At once from one address; after them one a minute."""
 TRIES_PER_SECOND: Final = 1 / 60
+FORGOTTEN_SECONDS: Final = TRIES / TRIES_PER_SECOND
+"""After so long without a try all are there again."""
 MOST_ADDRESSES: Final = 10_000
 MOST_WAITING: Final = 8
 """Passwords that wait to be compared: each takes a tenth of a second of one thread."""
@@ -77,6 +79,10 @@ class Tries:
         self._now = now
         self._buckets: dict[str, Bucket] = {}
 
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._buckets)
+
     def take(self, address: str) -> None:
         """Count one try.
 
@@ -91,24 +97,34 @@ class Tries:
         self._buckets.pop(_network(address), None)
 
     def _bucket(self, address: str) -> Bucket:
-        name = _network(address)
-        if name not in self._buckets and len(self._buckets) >= MOST_ADDRESSES:
-            name = ""  # whoever has that many addresses shares one allowance with all who come new
+        name, most = _network(address), MOST_ADDRESSES
+        for wider in (_network(address, 16, 32), ""):  # who has that many has them close together
+            if name in self._buckets or len(self._buckets) < most:
+                break
+            name, most = wider, 2 * MOST_ADDRESSES
         return self._buckets.setdefault(name, Bucket(TRIES, self._now()))
 
     def forget_full(self) -> None:
-        """Drop those that have not tried for long; called now and then."""
-        if len(self._buckets) >= MOST_ADDRESSES // 2:
-            self._buckets.clear()
+        """Drop those that may try as often as one who never did; called now and then."""
+        now = self._now()
+        full = [name for name, bucket in self._buckets.items() if now - bucket.used >= FORGOTTEN_SECONDS]
+        for name in full:
+            del self._buckets[name]
 
 
-def _network(address: str) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, which one customer has."""
+def _network(address: str, bits: int = 32, bits6: int = 64) -> str:
+    """What counts as one address.
+
+    Args:
+        bits: of IPv4 that count.
+        bits6: of IPv6; one customer has a network of 64, or more.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
         return address
-    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) else address
+    kept = bits6 if isinstance(parsed, IPv6Address) else bits
+    return f"{int(parsed) >> (parsed.max_prefixlen - kept)}/{kept}"
 
 
 class Logins:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from hookbox.core.connection import Connection
+from hookbox.core.cookies import read_cookies
 from hookbox.core.values import JSON, JSONObject
 from hookbox.core.watchers import Note
+from hookbox.webhooks.masking import scrub
 
 KEPT: Final = 10_000
+LONGEST: Final = 500
+"""Characters of a text in a note: applications and headers may say as much as they like."""
+OWN_WORDS: Final = ("why", "reason")
+"""What of a note somebody may have put anything into."""
 
 
 @dataclass(slots=True)
@@ -45,10 +52,12 @@ class Past:
 
     Args:
         now: seconds since the epoch.
+        secrets: the configured ones, which are left out wherever they stand, like the connection's cookies.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], secrets: Callable[[], Iterable[str]] = tuple) -> None:
         self._now = now
+        self._secrets = secrets
         self._kept: deque[Kept] = deque(maxlen=KEPT)
         self._later_ids: dict[str, str] = {}
         """What those were called first that have taken the place of an earlier connection."""
@@ -61,7 +70,8 @@ class Past:
         """
         connection = note.connection
         user = connection.user.name if connection.user else ""
-        kept = Kept(self._now(), note.kind, connection.id, connection.session, user, dict(note.about))
+        about = {name: self._fit(connection, name, value) for name, value in note.about.items()}
+        kept = Kept(self._now(), note.kind, connection.id, connection.session, user, about)
         before = kept.about.pop("before", None)
         if isinstance(before, str):
             self._later_ids[before] = kept.connection
@@ -69,6 +79,15 @@ class Past:
                 del self._later_ids[next(iter(self._later_ids))]
         self._kept.append(kept)
         return kept
+
+    def _fit(self, connection: Connection, name: str, value: JSON) -> JSON:
+        """A value as it is; a text not too long, and without secrets."""
+        if not isinstance(value, str):
+            return value
+        if name not in OWN_WORDS:
+            return value[:LONGEST]
+        cookies = read_cookies(f"{connection.cookies}; {connection.request_cookies}").values()
+        return scrub(value[: 2 * LONGEST], [*self._secrets(), *cookies])[:LONGEST]
 
     def _all(self) -> list[Kept]:
         """All of them, by the ids that their connections have in the end."""

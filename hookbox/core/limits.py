@@ -19,6 +19,11 @@ class Bucket:
         self._tokens = float(burst)
         self._at = now
 
+    @property
+    def used(self) -> float:
+        """When somebody last wanted a token, monotonic seconds."""
+        return self._at
+
     def take(self, now: float, rate: float, burst: float) -> bool:
         """Take a token, if there is one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -21,7 +22,10 @@ NOT_ASKED: Final = 5.0
 
 KEPT_BODY: Final = 16 * 1024
 KEPT_VALUE: Final = 1024
-SECRET: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+is_secret: Final = re.compile(
+    r"(?!idempotency-key$).*(auth|cookie|token|secret|passw|key|credential)", re.IGNORECASE
+).match
+"""Whether a header's name says that its value lets somebody in, as `Authorization` and `X-Api-Key` do."""
 MASKED: Final = "***"
 
 
@@ -178,7 +182,7 @@ def as_attempt(
         outcome,
         sent.status,
         sent.address,
-        tuple((name, MASKED if name.lower() in SECRET else value[:KEPT_VALUE]) for name, value in headers),
+        tuple((name, MASKED if is_secret(name) else value[:KEPT_VALUE]) for name, value in headers),
         tuple((name, value[:KEPT_VALUE]) for name, value in sent.headers if name.lower() != "set-cookie"),
         sent.body[: KEPT_BODY if keep_body else 0],
         sent.detail,

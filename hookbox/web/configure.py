@@ -16,9 +16,12 @@ from hookbox.web.params import BadParameter, decode_loosely
 CHANGEABLE: Final = tuple(
     item.name
     for item in fields(Settings)
-    if ABOUT[item.name].live and (ABOUT[item.name].group is Group.WEBHOOKS or ABOUT[item.name].secret)
+    if ABOUT[item.name].live
+    and (ABOUT[item.name].group is Group.WEBHOOKS or ABOUT[item.name].secret)
+    and item.name != "admin_password"
 )
-"""Where and how the application is asked, and the secrets."""
+"""Where and how the application is asked, and its secrets. The console is the operator's: who holds a token
+of the API, or has stolen one, must not be able to give it a password."""
 
 
 def read_options(given: Given, taken: frozenset[str], depth: int) -> dict[str, JSON]:

@@ -12,6 +12,10 @@ from hookbox.webhooks.gate import Question
 
 BODY_KEPT = 16 * 1024
 """Bytes of an answer that are remembered."""
+WHY_KEPT = 1000
+"""Characters of a refusal's reason that are remembered; the application may say as much as it likes."""
+LOG_BYTES = 32 * 1024 * 1024
+"""What all remembered webhooks may take up, about: payloads are as long as users make them."""
 
 
 class Verdict(Enum):
@@ -70,26 +74,41 @@ class Asked:
         """Name of the channel that it is about, empty for none."""
         return self.question.fields.get("channel_name", "")
 
+    @property
+    def weight(self) -> int:
+        """Characters and bytes of what others chose: about what it takes to remember it."""
+        texts = (*self.question.fields.values(), *self.set_cookies, self.question.cookies, self.body)
+        return sum(map(len, texts))
+
 
 class WebhookLog:
     """The last webhooks.
 
     Args:
         most: how many are remembered; looked at each time.
+        most_bytes: and what they may take up altogether, about; the newest stays, however large.
     """
 
-    def __init__(self, most: Callable[[], int]) -> None:
+    def __init__(self, most: Callable[[], int], most_bytes: int = LOG_BYTES) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._kept: deque[Asked] = deque()
+        self._weights: deque[int] = deque()
+        self._weight = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def keep(self, asked: Asked) -> None:
         """Remember one, and forget those that are too many."""
+        weight = asked.weight
         self._kept.append(asked)
-        for _ in range(len(self._kept) - self._most()):
+        self._weights.append(weight)
+        self._weight += weight
+        most = self._most()
+        while len(self._kept) > most or (self._weight > self._most_bytes and len(self._kept) > 1):
             self._kept.popleft()
+            self._weight -= self._weights.popleft()
 
     def find(self, wanted: Callable[[Asked], bool], limit: int) -> list[Asked]:
         """The newest ones that are wanted, newest first."""

@@ -19,7 +19,7 @@ from hookbox.errors import NotAsked, WebhookError
 from hookbox.log_context import ASKED
 from hookbox.settings import Settings
 from hookbox.webhooks.adapter import Answer, ClosedUnanswered, LeanAdapter
-from hookbox.webhooks.asked import BODY_KEPT, Asked, Verdict
+from hookbox.webhooks.asked import BODY_KEPT, WHY_KEPT, Asked, Verdict
 from hookbox.webhooks.breaker import BreakerRules, Mode
 from hookbox.webhooks.calls import Calls
 from hookbox.webhooks.connections import Dialer
@@ -112,7 +112,7 @@ class WebhookClient:
         else:
             asked.verdict = Verdict.ALLOWED
             if isinstance(verdict, Refuse):
-                asked.verdict, asked.why = Verdict.REFUSED, verdict.reason
+                asked.verdict, asked.why = Verdict.REFUSED, verdict.reason[:WHY_KEPT]
             return verdict
         finally:
             ASKED.reset(token)

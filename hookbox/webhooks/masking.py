@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from typing import Final
-from urllib.parse import quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 from hookbox.core.cookies import read_cookies
 from hookbox.core.values import JSON, JSONObject
@@ -28,7 +30,10 @@ PLAIN_OPTIONS: Final = frozenset({"name", "error", "msg", "auto_subscribe", "aut
 SHORTEST_SECRET: Final = 6
 """Characters below which a secret is not looked for inside of other text: it would be found everywhere."""
 
-_USERINFO: Final = re.compile(r"//[^/@\s]*@")
+_USERINFO: Final = re.compile(r"//[^/?#]*@")
+"""Up to the last of several `@`, as those who connect read it."""
+_is_plain: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+"""What is spelled the same everywhere."""
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
@@ -51,18 +56,20 @@ def mask_cookie_header(header: str) -> str:
 def mask_set_cookie(header: str) -> str:
     """A Set-Cookie header with a masked value; its attributes stay."""
     pair, *attributes = header.split(";")
-    name, _, value = pair.partition("=")
+    name, equals, value = pair.partition("=")
+    if not equals:  # browsers take that for a value
+        return ";".join([mask(pair.strip()), *attributes])
     return ";".join([f"{name}={mask(value.strip())}", *attributes])
 
 
 def mask_url(url: str) -> str:
-    """A URL without a password and without the values of its query."""
+    """A URL without a password and without the values of its query; what has no name there is a value."""
     plain = _USERINFO.sub(f"//{STARS}@", url)
     path, question, query = plain.partition("?")
     if not question:
         return path.partition("#")[0]
-    names = (part.partition("=")[0] for part in query.partition("#")[0].split("&"))
-    return path + "?" + "&".join(f"{name}={STARS}" for name in names if name)
+    parts = [part.partition("=") for part in query.partition("#")[0].split("&")]
+    return path + "?" + "&".join(f"{name}={STARS}" if equals else STARS for name, equals, _ in parts if name)
 
 
 def mask_form(fields: Mapping[str, str]) -> list[JSON]:
@@ -113,18 +120,43 @@ def hide_keys(value: JSON, names: frozenset[str]) -> JSON:
     return value
 
 
+def mask_urls(value: JSON, names: frozenset[str]) -> JSON:
+    """JSON in which the URLs that stand under one of these names are masked, however deep."""
+    if isinstance(value, dict):
+        return {
+            name: mask_url(item) if isinstance(item, str) and name in names else mask_urls(item, names)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [mask_urls(item, names) for item in value]
+    return value
+
+
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Text in which none of these secrets stands any more, however it is escaped."""
+    if not text:
+        return text
     spellings = {
         spelling
         for secret in secrets
         if len(secret) >= SHORTEST_SECRET
-        for spelling in (secret, unquote(secret), quote_plus(secret))
+        for spelling in _spellings(secret)
         if len(spelling) >= SHORTEST_SECRET
     }
     for spelling in sorted(spellings, key=len, reverse=True):
         text = text.replace(spelling, STARS)
     return text
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """A secret as it stands in URLs, forms, pages and JSON."""
+    if _is_plain(secret):
+        yield secret
+        return
+    for plain in (secret, unquote(secret)):
+        yield from (plain, quote_plus(plain), quote(plain, safe=""), quote(plain))
+        yield from (escape(plain), escape(plain, quote=False))
+        yield from (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
 
 
 def shown_title(masked: JSON, secrets: Iterable[str]) -> JSON:

@@ -384,6 +384,41 @@ def test_a_setting_is_changed_at_once_and_a_wrong_one_not_at_all(operator):
     operator.post("api/settings", changes={"leave_grace": 0.3, "webhook_timeout": 5})
 
 
+def test_A12_passwords_and_tokens_of_a_channel_and_of_urls_are_masked_and_stay_as_they_were(hookbox, operator):
+    polling = {"mode": "once", "url": "http://u:canary@127.0.0.1:1/?t=canary", "interval": 9, "form": {"t": "canary"}}
+    hookbox.api("create_channel", channel_name="polled", polling=polling, state={"key": "canary"})
+    shown = operator.get("api/channel", name="polled")
+    assert "canary" not in json.dumps(shown)
+    assert shown["state"] == {"key": "masked"}
+    assert operator.post("api/reveal", what="state", channel="polled") == {"payload": {"key": "canary"}}
+    given = shown["options"]["polling"]
+    assert (given["url"], given["form"]) == ("http://***@127.0.0.1:1/?t=***", {"t": "***"})
+    done, _ = operator.post("api/call/set_channel_options", channel_name="polled", polling=given | {"interval": 30})
+    assert done
+    kept = hookbox.api("get_channel_info", channel_name="polled")["options"]["polling"]
+    assert kept == polling | {"interval": 30, "originator": ""}
+    for part in ({"url": "http://***@elsewhere/"}, {"form": {"t": "***", "u": "1"}}):
+        for wrong in ({"polling": given | part}, {"options": {"polling": given | part}}):
+            answer = operator.post("api/call/set_channel_options", 400, channel_name="polled", **wrong)
+            assert answer["code"] == "masked"
+    headers = {"X-Api-Key": "canary", "Accept": "text/html"}
+    url = f"http://u:canary@127.0.0.1:{hookbox.app.port}/r?token=canary"
+    operator.post("api/settings", changes={"egress": "internal"})
+    operator.post("api/v1/endpoints", 201, url=url, headers=headers, topics=["polled"])
+    operator.post("api/call/publish", channel_name="polled", payload=1)
+    (delivery,) = eventually(lambda: operator.get("api/v1/deliveries", topic="polled", state="succeeded")["deliveries"])
+    found = operator.get(f"api/v1/deliveries/{delivery['id']}")
+    assert ["Accept", "text/html"] in found["attempts_made"][0]["request"]["headers"]
+    assert "canary" not in json.dumps([found, operator.get("api/v1/endpoints"), operator.get("api/v1/messages")])
+    hookbox.api("destroy_channel", channel_name="polled")
+
+
+def test_a_file_that_cannot_be_is_not_found(operator):
+    for name in ("x" * 3000 + ".js", "x" * 101, "a%0Ab.js", "pages", "pages/../routes.py"):
+        answer = operator.request("GET", f"/admin/static/{name}", headers=operator.headers())
+        assert answer.status in (400, 404), name
+
+
 def test_the_backlog_is_there_without_the_api_s_token_and_with_masked_content(hookbox, operator):
     receiver = f"http://127.0.0.1:{hookbox.app.port}/received"
     operator.post("api/settings", changes={"egress": "internal"})

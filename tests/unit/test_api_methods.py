@@ -663,6 +663,7 @@ def test_set_config_takes_effect_at_once(rig, form, changes):
     [
         ({"cbprt": "81"}, "did you mean cbport"),
         ({"port": "81"}, "not changed here"),
+        ({"admin_password": "mine-now"}, "not changed here"),
         ({"cbport": "0"}, "cbport"),
         ({"cbhost": "a b"}, "cbhost"),
         ({"cb_single_url": "http://x:99999/"}, "URL"),

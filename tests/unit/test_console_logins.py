@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookbox.admin import logins
 from hookbox.admin.gatekeeper import is_own
 from hookbox.admin.logins import IDLE_SECONDS, LONGEST_SECONDS, MOST_LOGINS, Logins, TooManyTries
 from hookbox.admin.passwords import keep, read_kept
@@ -112,6 +113,30 @@ def test_A11_addresses_of_one_ipv6_network_count_as_one(rig):
     with pytest.raises(TooManyTries):
         rig.open("wrong", "2001:db8::ffff")
     assert rig.open("wrong", "2001:db8:0:1::1") is None
+
+
+def test_A11_many_addresses_do_not_make_tries_forgotten_before_they_are_all_there_again(rig, monkeypatch):
+    monkeypatch.setattr(logins, "MOST_ADDRESSES", 10)
+    for _ in range(5):
+        rig.logins.tries.take("192.0.2.1")
+    for number in range(9):
+        rig.logins.tries.take(f"2001:db8:0:{number}::1")
+    rig.logins.check()
+    with pytest.raises(TooManyTries):
+        rig.logins.tries.take("192.0.2.1")
+    rig.clock.advance(300)
+    rig.logins.check()
+    assert len(rig.logins.tries) == 0
+
+
+def test_A11_whoever_has_very_many_addresses_does_not_lock_others_out(rig, monkeypatch):
+    monkeypatch.setattr(logins, "MOST_ADDRESSES", 10)
+    with pytest.raises(TooManyTries):
+        for number in range(99):
+            rig.logins.tries.take(f"2001:db8:0:{number}::1")
+    assert len(rig.logins.tries) == 11
+    rig.logins.tries.take("192.0.2.1")
+    rig.logins.tries.take("2001:db9::1")
 
 
 def test_whoever_knows_the_password_does_not_use_tries_up(rig):

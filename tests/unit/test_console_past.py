@@ -134,3 +134,13 @@ def test_a_note_is_of_the_moment(rig):
     kept = rig.past.keep(Note("connected", connection, {}))
     connection.user = None
     assert kept.item()["user"] == "ann"
+
+
+def test_A12_what_an_application_says_is_kept_without_secrets_and_not_longer_than_it_helps():
+    secret = Past(ManualClock().now, lambda: ["configured-canary"])
+    connection = Connection("c1", None, "sessionid=canary-cookie", "", 0.0)
+    why = "no session canary-cookie, configured-canary" + "x" * 100_000
+    kept = secret.keep(Note("refused", connection, {"why": why, "frame": 4, "origin": "http://" + "y" * 9000}))
+    assert kept.about["why"].startswith("no session ***, ***x")
+    assert kept.about["frame"] == 4
+    assert max(len(str(value)) for value in kept.about.values()) == past.LONGEST

@@ -1,6 +1,7 @@
 """What is secret is not shown, whatever it is and wherever it stands."""
 
 import json
+from html import escape
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookbox.webhooks import masking
-from hookbox.webhooks.asked import Asked, Verdict
+from hookbox.webhooks.asked import Asked, Verdict, WebhookLog
 from hookbox.webhooks.gate import Question
 from hookbox.webhooks.shown import asked_in_full, asked_item
 
@@ -26,6 +27,7 @@ BODIES = {
     "text": lambda canary: canary,
     "bare": lambda canary: json.dumps(canary),
 }
+ODD = st.text("abc0123456789-_.%+ \"'&<>é/\\", max_size=30).map(lambda text: f"canary{text}yranac")
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -80,3 +82,39 @@ def test_any_url_can_be_masked(url):
 @given(st.binary())
 def test_any_answer_can_be_masked(body):
     json.dumps(masking.mask_answer(body))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:canary@host/p?a=canary&b=2#canary", "http://***@host/p?a=***&b=***"),
+        ("http://u:can@ary@host/", "http://***@host/"),
+        ("http://u:can ary@host/", "http://***@host/"),
+        ("//u:canary@host", "//***@host"),
+        ("/p?canary", "/p?***"),
+        ("http://host/@name", "http://host/@name"),
+    ],
+)
+def test_A12_a_url_is_shown_without_what_may_be_secret_in_it(url, shown):
+    assert masking.mask_url(url) == shown
+
+
+def test_A12_a_set_cookie_without_a_name_is_a_value():
+    assert masking.mask_set_cookie("canary0123456789; Path=/") == "ca…(16); Path=/"
+
+
+@given(ODD)
+def test_A13_a_secret_is_found_as_pages_and_json_spell_it(secret):
+    for text in (json.dumps({"x": secret}), json.dumps(secret, ensure_ascii=False), escape(secret), quote(secret)):
+        assert "canary" not in masking.scrub(text, [secret])
+
+
+def test_what_is_remembered_of_webhooks_has_a_bound_in_bytes_too():
+    log = WebhookLog(lambda: 500, most_bytes=1000)
+    for number in range(9):
+        log.keep(Asked(f"k{number}", 1.0, Question("publish", {"payload": "x" * 300}), body=b"x" * 100))
+    assert [asked.id for asked in log] == ["k7", "k8"]
+    log.keep(Asked("large", 1.0, Question("publish", {"payload": "x" * 3000})))
+    assert [asked.id for asked in log] == ["large"]
+    log.keep(Asked("small", 1.0, Question("publish", {})))
+    assert [asked.id for asked in log] == ["small"]

@@ -9,7 +9,7 @@ from typing import Final
 from hookbox.core.values import JSON, JSONObject
 from hookbox.delivery.models import Attempt, Endpoint, Message, Wishes
 from hookbox.delivery.notices import iso, masked
-from hookbox.delivery.outcome import MASKED, SECRET
+from hookbox.delivery.outcome import MASKED, is_secret
 from hookbox.delivery.store.backlog import Job
 from hookbox.delivery.store.base import Finished
 from hookbox.delivery.store.looking import Headline, Listed
@@ -114,7 +114,7 @@ def wishes(given: Wishes) -> JSONObject:
 
 def headers(pairs: Iterable[tuple[str, str]]) -> list[JSON]:
     """Headers, in order; what authorises is masked."""
-    return [[name, MASKED if name.lower() in SECRET else value] for name, value in pairs]
+    return [[name, MASKED if is_secret(name) else value] for name, value in pairs]
 
 
 def attempt(made: Attempt) -> JSONObject:
@@ -147,7 +147,7 @@ def endpoint(about: Endpoint, secret: str = "") -> JSONObject:
         "topics": list(about.topics),
         "filter": about.filter,
         "secrets": [_secret(text, until_ms) for text, until_ms in about.secrets],
-        "headers": {name: MASKED if name.lower() in SECRET else value for name, value in about.headers},
+        "headers": {name: MASKED if is_secret(name) else value for name, value in about.headers},
         "ordered": about.ordered,
         "block_max": about.block_max,
         "rate": f"{starts}/{seconds:g}" if starts else None,

@@ -141,8 +141,8 @@ function sendElsewhere({ id, url }) {
   return ask({
     title: 'Send it to another URL',
     text:
-      'The same form, with the same cookies, goes there now: to your development server, say. ' +
-      'What it answers changes nothing here.',
+      'The same form, with the same cookies and the webhook secret, goes there now: to your development ' +
+      'server, say. Whoever gets it can act as this user. What it answers changes nothing here.',
     fields: [{ name: 'url', label: 'URL', type: 'url', value: again || url, required: true }],
     action: 'Send',
     act: async (given) => {
