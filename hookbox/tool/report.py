@@ -52,9 +52,15 @@ def _mend(text: str, width: int) -> Iterator[str]:
             yield "  " + clean(line)
 
 
-def summary(findings: Iterable[Finding]) -> str:
-    """How many of which."""
+def summary(findings: Iterable[Finding], good: int | None = None) -> str:
+    """How many of which.
+
+    Args:
+        good: how many things are ok, where the table above does not show the findings.
+    """
     counts = Counter(finding.grade for finding in findings)
+    if good is not None:
+        counts[Grade.OK] = good
     parts = [
         _count(counts[Grade.WRONG], "thing is wrong", "things are wrong"),
         _count(counts[Grade.WARNING], "warning", "warnings"),

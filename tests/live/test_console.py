@@ -277,6 +277,7 @@ def test_webhooks_are_listed_with_why_and_how_to_mend_it_and_can_be_sent_again(h
     assert operator.get("api/webhooks", user="mia", action="connect")["items"]
     assert (found["verdict"], found["status"], found["channel"]) == ("failed", 302, "lobby")
     assert found["hint_key"] == "login_redirect"
+    assert "sent to the login" in found["fault"], "in one clause, for a list"
     assert "canary" not in json.dumps(found)
     shown = operator.get("api/webhook", id=found["id"])
     assert ["Cookie", "sessionid=ss…(32)"] in shown["request"]["headers"]

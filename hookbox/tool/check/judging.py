@@ -100,7 +100,10 @@ def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
     if hint is not None:
         ignored = hint.key == "option" and "ignored" in hint.what
         grade = Grade.WARNING if ignored else Grade.WRONG
-        return [Finding(hint.key, grade, hint.what, _seen(asked), hint.mend)]
+        mend = hint.mend
+        if hint.key == "secret" and not settings.webhook_secret:
+            mend = f"Asked without one: give it here, by --secret-file or --config. If Hookbox has none either: {mend}"
+        return [Finding(hint.key, grade, hint.what, _seen(asked), mend)]
     found = []
     if asked.verdict is Verdict.REFUSED:
         found.append(_denied(one))
@@ -195,7 +198,7 @@ def _about_cookie(tried: Sequence[Tried]) -> list[Finding]:
 
 def _about_secret(tried: Sequence[Tried], settings: Settings) -> list[Finding]:
     if not settings.webhook_secret:
-        if any(one.answered for one in tried):
+        if any(one.answered for one in tried) and not any(_hint_key(one) == "secret" for one in tried):
             what = "asked without a webhook secret: whoever reaches the application can pose as Hookbox"
             mend = "Set one on both sides (HOOKBOX_WEBHOOK_SECRET), and give it here by --secret-file."
             return [note("no_secret", what, "", mend)]
