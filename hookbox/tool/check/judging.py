@@ -31,6 +31,9 @@ CLOCK: Final = 60.0
 """Seconds of difference between two clocks after which signatures and expiry dates begin to matter."""
 NOBODY_THERE: Final = frozenset({"refused", "unknown_host", "unreachable", "tls", "not_http"})
 """Keys of findings after which asking on is of no use."""
+_SECRET_HERE: Final = (
+    "It was asked without one: give it here, by --secret-file or --config. If Hookbox itself has none: "
+)
 _REACHABLE_ONLY: Final = (Verdict.ALLOWED, Verdict.REFUSED)
 
 
@@ -100,9 +103,8 @@ def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
     if hint is not None:
         ignored = hint.key == "option" and "ignored" in hint.what
         grade = Grade.WARNING if ignored else Grade.WRONG
-        mend = hint.mend
-        if hint.key == "secret" and not settings.webhook_secret:
-            mend = f"Asked without one: give it here, by --secret-file or --config. If Hookbox has none either: {mend}"
+        unasked = hint.key == "secret" and not settings.webhook_secret
+        mend = f"{_SECRET_HERE}{hint.mend}" if unasked else hint.mend
         return [Finding(hint.key, grade, hint.what, _seen(asked), mend)]
     found = []
     if asked.verdict is Verdict.REFUSED:
