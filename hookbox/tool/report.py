@@ -67,8 +67,8 @@ def summary(findings: Iterable[Finding], good: int | None = None) -> str:
         _count(counts[Grade.NOTE], "note", "notes"),
     ]
     told = ", ".join(part for part in parts if part)
-    good = f"; {counts[Grade.OK]} ok" if counts[Grade.OK] else ""
-    return f"{told}{good}\n" if told else "All is well.\n"
+    fine = f"; {counts[Grade.OK]} ok" if counts[Grade.OK] else ""
+    return f"{told}{fine}\n" if told else "All is well.\n"
 
 
 def _count(number: int, one: str, several: str) -> str:
