@@ -159,12 +159,17 @@ def test_a_secret_mismatch_is_named(said, check, shop, tmp_path):
     assert list(bad) == ["secret"]
 
 
-def test_without_a_secret_of_its_own_it_is_told_to_ask_with_one(check, shop, monkeypatch):
-    shop.answer("*", [False, {"error": "wrong webhook secret"}])
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [([False, {"error": "wrong webhook secret"}], "secret"), (Reply(status=403), "forbidden")],
+    ids=["said", "by status"],
+)
+def test_without_a_secret_of_its_own_it_is_told_to_ask_with_one(answer, key, check, shop, monkeypatch):
+    shop.answer("*", answer)
     monkeypatch.delenv("HOOKBOX_WEBHOOK_SECRET", raising=False)
     code, bad = check("well", secret="")
     assert code == 1
-    assert "--secret-file" in bad["secret"]["mend"]
+    assert "--secret-file" in bad[key]["mend"]
     assert not [one for one in check.report["findings"] if one["key"] == "no_secret"], "the application does look"
 
 

@@ -32,7 +32,7 @@ CLOCK: Final = 60.0
 NOBODY_THERE: Final = frozenset({"refused", "unknown_host", "unreachable", "tls", "not_http"})
 """Keys of findings after which asking on is of no use."""
 _SECRET_HERE: Final = (
-    "It was asked without one: give it here, by --secret-file or --config. If Hookbox itself has none: "
+    "It was asked without a webhook secret: if there is one, give it here (--secret-file, --config). Else: "
 )
 _REACHABLE_ONLY: Final = (Verdict.ALLOWED, Verdict.REFUSED)
 
@@ -103,7 +103,7 @@ def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
     if hint is not None:
         ignored = hint.key == "option" and "ignored" in hint.what
         grade = Grade.WARNING if ignored else Grade.WRONG
-        unasked = hint.key == "secret" and not settings.webhook_secret
+        unasked = hint.key in ("secret", "forbidden") and not settings.webhook_secret
         mend = f"{_SECRET_HERE}{hint.mend}" if unasked else hint.mend
         return [Finding(hint.key, grade, hint.what, _seen(asked), mend)]
     found = []
