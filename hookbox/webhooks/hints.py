@@ -157,9 +157,9 @@ _BY_STATUS: Final = {
     400: ("bad_request", "the application does not take the form", f"It has to answer {WANTED}."),
     401: (
         "unauthorized",
-        "the application wants a password or a token",
-        "Hookbox sends only the browser's cookies and the webhook secret: take HTTP authentication away "
-        "from the webhooks' path.",
+        "the application does not know who this is, which ends the session",
+        "If it means that, all is well. If not: Hookbox sends only the browser's cookies and the webhook secret, "
+        "so take HTTP authentication away from the webhooks' path; for a no, answer [false, {...}].",
     ),
     403: (
         "forbidden",

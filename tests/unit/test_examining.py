@@ -238,6 +238,12 @@ def test_what_is_wrong_with_an_answer_has_a_name_and_a_remedy(about, key):
         assert hint.mend
 
 
+def test_a_401_is_not_taken_for_a_fault_alone():
+    hint = hint_for(asked(status=401))
+    assert "ends the session" in hint.what
+    assert hint.mend.startswith("If it means that, all is well.")
+
+
 def test_an_error_is_called_by_its_name_also_where_it_is_plain_text():
     hint = hint_for(asked(status=500, body=b"ValueError at /hookbox/connect\nnot enough values"))
     assert "“ValueError at /hookbox/connect”" in hint.what
