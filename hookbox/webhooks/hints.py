@@ -158,8 +158,8 @@ _BY_STATUS: Final = {
     401: (
         "unauthorized",
         "the application does not know who this is, which ends the session",
-        "If it means that, all is well. If not: Hookbox sends only the browser's cookies and the webhook secret, "
-        "so take HTTP authentication away from the webhooks' path; for a no, answer [false, {...}].",
+        "If it means that, all is well. If not: Hookbox sends only the browser's cookies and the webhook "
+        "secret, so take HTTP authentication away from the webhooks' path; for a no, answer [false, {...}].",
     ),
     403: (
         "forbidden",
