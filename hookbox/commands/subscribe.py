@@ -135,7 +135,6 @@ def _begin(
     position = site.broker.position(channel.name)
     for connection in user.listeners(channel.name):
         mine = connection is asker
-        site.journal.note("subscribed", connection, channel=channel.name)
         show(
             site, connection, user, channel, position, since if mine else None, initial_data if mine else None
         )
@@ -155,6 +154,7 @@ def show(
     """Send a connection its own SUBSCRIBE and, from there on, the channel's traffic."""
     recovery = None
     now = site.clock.monotonic()
+    site.journal.note("subscribed", connection, channel=channel.name)
     channel.forget_old(now)
     if since is not None:
         missed = site.broker.since(channel.name, since, channel.keep, now)

@@ -52,17 +52,23 @@ def _mend(text: str, width: int) -> Iterator[str]:
             yield "  " + clean(line)
 
 
-def summary(findings: Iterable[Finding]) -> str:
-    """How many of which."""
+def summary(findings: Iterable[Finding], good: int | None = None) -> str:
+    """How many of which.
+
+    Args:
+        good: how many things are ok, where the table above does not show the findings.
+    """
     counts = Counter(finding.grade for finding in findings)
+    if good is not None:
+        counts[Grade.OK] = good
     parts = [
         _count(counts[Grade.WRONG], "thing is wrong", "things are wrong"),
         _count(counts[Grade.WARNING], "warning", "warnings"),
         _count(counts[Grade.NOTE], "note", "notes"),
     ]
     told = ", ".join(part for part in parts if part)
-    good = f"; {counts[Grade.OK]} ok" if counts[Grade.OK] else ""
-    return f"{told}{good}\n" if told else "All is well.\n"
+    fine = f"; {counts[Grade.OK]} ok" if counts[Grade.OK] else ""
+    return f"{told}{fine}\n" if told else "All is well.\n"
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -67,7 +67,7 @@ def own_parts(site: Site) -> list[Part]:
     has_token = any(site.settings.api_security_token)
     return [
         Part("WebSocket", True),
-        Part("HTTP API", has_token, "web/"),
+        Part("HTTP API", has_token, "" if apart else "web/"),
         Part("WebSub hub", site.settings.hub != "off", "hub"),
         Part("Console", bool(site.settings.admin_password), "" if apart else "admin/"),
         Part("Browser client", True, "static/hookbox.js"),

@@ -13,14 +13,15 @@ _LOGIN_FIELD: Final = re.compile(r"<input[^>]{0,400}type\s*=\s*[\"']?password", 
 _LOGIN_PATH: Final = re.compile(
     r"(log-?_?in|sign-?_?in|accounts/|/auth|/sso|/cas/|/oauth|/session/new|wp-login)", re.IGNORECASE
 )
-_CSRF: Final = (
-    b"CSRF",
-    b"csrf",
-    b"InvalidAuthenticityToken",
-    b"Page Expired",
-    b"forgery",
+_PLAIN_TITLE: Final = re.compile(r"\A(\w{1,60} at /\S{0,200})\r?\n")
+_CSRF: Final = re.compile(
+    # as people write it: `<meta name="csrf-token">` and names of middleware stand on any page
+    rb"csrf (verification|token|failed|cookie|session|check|error|protection)|(invalid|missing|bad|no) csrf"
+    rb"|InvalidAuthenticityToken|Page Expired|EBADCSRFTOKEN|cross[- ]site request forgery|antiforgery|_xsrf",
+    re.IGNORECASE,
 )
-_HOST: Final = (b"DisallowedHost", b"Invalid HTTP_HOST header", b"Blocked host", b"ALLOWED_HOSTS")
+_HOST: Final = (b"DisallowedHost", b"Invalid HTTP_HOST header", b"Blocked host")
+_SLASH: Final = b"and you have APPEND_SLASH set"
 _DEBUG: Final = {
     b"You're seeing this error because you have": "Django's, with DEBUG = True",
     b"Using the URLconf defined in": "Django's, with DEBUG = True",
@@ -50,7 +51,7 @@ def is_html(content_type: str, body: bytes) -> bool:
 def title(body: bytes) -> str:
     """What a page calls itself, in one short line; empty if it does not."""
     text = body.decode("utf-8", "replace")
-    found = _TITLE.search(text) or _HEADING.search(text)
+    found = _TITLE.search(text) or _HEADING.search(text) or _PLAIN_TITLE.match(text)
     if found is None:
         return ""
     line = " ".join(html.unescape(_TAG.sub(" ", found[1])).split())
@@ -59,12 +60,17 @@ def title(body: bytes) -> str:
 
 def is_csrf(status: int, body: bytes) -> bool:
     """Whether a form was refused for lack of a CSRF token."""
-    return status in (400, 401, 403, 419, 422) and any(sign in body for sign in _CSRF)
+    return status in (400, 401, 403, 419, 422) and bool(_CSRF.search(body))
 
 
 def is_host_check(status: int, body: bytes) -> bool:
     """Whether the name in the Host header was refused."""
     return status in (400, 403, 421) and any(sign in body for sign in _HOST)
+
+
+def wants_slash(status: int, body: bytes) -> bool:
+    """Whether Django, with DEBUG, says that the address ends in a slash."""
+    return status == 500 and _SLASH in body
 
 
 def is_login_place(location: str) -> bool:

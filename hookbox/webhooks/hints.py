@@ -27,6 +27,9 @@ _CSRF_MEND: Final = """\
 Take the webhooks' views out of CSRF protection; the webhook secret is what guards them. Django:
 @csrf_exempt (or the app hookbox.contrib.django, which has done it); Flask-WTF: csrf.exempt(view);
 Rails: skip_forgery_protection; Laravel: list the path in VerifyCsrfToken's $except."""
+_SLASH_MEND: Final = """\
+Start Hookbox with --cbtrailingslash, or let the application take the address without it
+(Django: write the URL pattern without the slash)."""
 _LOGIN_MEND: Final = """\
 Hookbox is no browser: it does not follow redirects and fills in no form. Take login_required (or
 the middleware that sends people to the login) away from the webhooks' views, and answer there
@@ -129,8 +132,6 @@ def _other_status(asked: Asked) -> Hint:
     status, body = asked.status, asked.body
     if status in (301, 302, 303, 307, 308):
         return _redirect(asked)
-    if pages.is_csrf(status, body):
-        return Hint("csrf", f"the application wants a CSRF token (status {status})", _CSRF_MEND)
     if pages.is_host_check(status, body):
         host = urlsplit(asked.url).hostname or "that host"
         return Hint(
@@ -139,7 +140,11 @@ def _other_status(asked: Asked) -> Hint:
             f"Add it to the names that are allowed, in Django ALLOWED_HOSTS += ['{host}'], or give Hookbox "
             "a name that is: --cbhost.",
         )
-    if pages.is_html(asked.content_type, body) and status >= 500:
+    if pages.is_csrf(status, body):
+        return Hint("csrf", f"the application wants a CSRF token (status {status})", _CSRF_MEND)
+    if pages.wants_slash(status, body):
+        return Hint("trailing_slash", f"the address wants a slash at its end (status {status})", _SLASH_MEND)
+    if status >= 500 and (pages.is_html(asked.content_type, body) or pages.title(body)):
         return _error_page(asked)
     known = _BY_STATUS.get(status) or (_BY_STATUS[500] if status >= 500 else None)
     if known is None:
@@ -152,9 +157,9 @@ _BY_STATUS: Final = {
     400: ("bad_request", "the application does not take the form", f"It has to answer {WANTED}."),
     401: (
         "unauthorized",
-        "the application wants a password or a token",
-        "Hookbox sends only the browser's cookies and the webhook secret: take HTTP authentication away "
-        "from the webhooks' path.",
+        "the application does not know who this is, which ends the session",
+        "If it means that, all is well. If not: Hookbox sends only the browser's cookies and the webhook "
+        "secret, so take HTTP authentication away from the webhooks' path; for a no, answer [false, {...}].",
     ),
     403: (
         "forbidden",
@@ -202,8 +207,7 @@ def _redirect(asked: Asked) -> Hint:
         return Hint(
             "trailing_slash",
             f"{what}: the address wants a slash at its end",
-            "Start Hookbox with --cbtrailingslash, or let the application take the address without it "
-            "(Django: write the URL pattern without the slash).",
+            _SLASH_MEND,
         )
     if here.path == there.path + "/":
         return Hint(

@@ -33,6 +33,7 @@ def asked_item(asked: Asked, secrets: Iterable[str]) -> JSONObject:
         "session": question.session,
         "verdict": asked.verdict.value,
         "why": masking.scrub(asked.why, hidden),
+        "fault": masking.scrub(found.what, hidden) if found else "",
         "hint": masking.scrub(f"{found.what}. {found.mend}", hidden) if found else "",
         "hint_key": found.key if found else "",
         "status": asked.status,

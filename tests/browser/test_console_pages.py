@@ -146,6 +146,7 @@ def test_when_the_login_ends_the_page_says_so_and_leads_back_to_where_one_was(br
     )
     over = console.page.locator("#over")
     console.expect(over).to_contain_text("Your login has ended")
+    console.expect(console.page.locator("#live")).to_have_text("not live")  # and not "reconnecting" for ever
     over.get_by_role("link").click()
     console.page.get_by_label("Password").fill(PASSWORD)
     console.button("Log in").click()

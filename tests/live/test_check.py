@@ -86,7 +86,7 @@ def check(nginx, shop, tmp_path, capsys, monkeypatch):
 
     def examine(name, *words, secret=secret):
         url = name if "//" in name else f"{nginx.url(name)}/hookbox"
-        known = ["--cookie-file", str(cookie), "--secret-file", str(secret)]
+        known = ["--cookie-file", str(cookie), *(["--secret-file", str(secret)] if secret else [])]
         code = run(["check", url, "--json", "--quiet", *known, *words])
         report = json.loads(capsys.readouterr().out)
         examine.report = report
@@ -157,6 +157,20 @@ def test_a_secret_mismatch_is_named(said, check, shop, tmp_path):
     code, bad = check("well", secret=other)
     assert code == 1
     assert list(bad) == ["secret"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [([False, {"error": "wrong webhook secret"}], "secret"), (Reply(status=403), "forbidden")],
+    ids=["said", "by status"],
+)
+def test_without_a_secret_of_its_own_it_is_told_to_ask_with_one(answer, key, check, shop, monkeypatch):
+    shop.answer("*", answer)
+    monkeypatch.delenv("HOOKBOX_WEBHOOK_SECRET", raising=False)
+    code, bad = check("well", secret="")
+    assert code == 1
+    assert "--secret-file" in bad[key]["mend"]
+    assert not [one for one in check.report["findings"] if one["key"] == "no_secret"], "the application does look"
 
 
 @pytest.mark.parametrize("status", [200, 403])

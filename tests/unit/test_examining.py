@@ -169,6 +169,14 @@ def asked(action="connect", verdict=Verdict.FAILED, **about):
 
 
 HTML = "text/html; charset=utf-8"
+DJANGO_HOST = b"""DisallowedHost at /hookbox/connect
+Invalid HTTP_HOST header: '127.0.0.1:8000'. You may need to add '127.0.0.1' to ALLOWED_HOSTS.
+
+Installed Middleware:
+['django.middleware.csrf.CsrfViewMiddleware']"""
+DJANGO_SLASH = b"""RuntimeError at /hookbox/connect
+You called this URL via POST, but the URL doesn't end in a slash and you have APPEND_SLASH set. Django can't"""
+RAILS_FORBIDDEN = b'<html><meta name="csrf-token" content="x"><title>Not yours</title>'
 
 
 @pytest.mark.parametrize(
@@ -194,6 +202,14 @@ HTML = "text/html; charset=utf-8"
         ({"status": 422, "body": b"ActionController::InvalidAuthenticityToken"}, "csrf"),
         ({"status": 419, "body": b"<title>Page Expired</title>"}, "csrf"),
         ({"status": 400, "body": b"<h1>DisallowedHost at /hookbox/connect</h1>"}, "host_check"),
+        ({"status": 400, "body": DJANGO_HOST}, "host_check"),
+        ({"status": 400, "body": b"BadRequest at /\n['django.middleware.csrf.CsrfViewMiddleware']"}, "bad_request"),
+        ({"status": 403, "body": RAILS_FORBIDDEN, "content_type": HTML}, "forbidden"),
+        ({"status": 400, "body": b"<p>The CSRF token is missing.</p>"}, "csrf"),
+        ({"status": 403, "body": b"ForbiddenError: invalid csrf token"}, "csrf"),
+        ({"status": 403, "body": b"'_xsrf' argument missing from POST"}, "csrf"),
+        ({"status": 500, "body": DJANGO_SLASH}, "trailing_slash"),
+        ({"status": 500, "body": b"ValueError at /hookbox/connect\nnot enough values"}, "error_page"),
         ({"status": 500, "body": b"<html><title>Server Error</title>", "content_type": HTML}, "error_page"),
         ({"status": 500, "body": b"oops"}, "error"),
         ({"status": 401}, "unauthorized"),
@@ -220,6 +236,17 @@ def test_what_is_wrong_with_an_answer_has_a_name_and_a_remedy(about, key):
     if hint:
         assert hint.what
         assert hint.mend
+
+
+def test_a_401_is_not_taken_for_a_fault_alone():
+    hint = hint_for(asked(status=401))
+    assert "ends the session" in hint.what
+    assert hint.mend.startswith("If it means that, all is well.")
+
+
+def test_an_error_is_called_by_its_name_also_where_it_is_plain_text():
+    hint = hint_for(asked(status=500, body=b"ValueError at /hookbox/connect\nnot enough values"))
+    assert "“ValueError at /hookbox/connect”" in hint.what
 
 
 def test_an_answer_that_somebody_waits_for_is_slow_above_a_second():

@@ -40,6 +40,8 @@ def test_the_front_page_tells_the_version_and_the_parts_and_no_secret(get, rig):
     assert not any(secret in text for secret in SECRETS)
     rig.site.settings = Rig(api_security_token=()).site.settings
     assert "HTTP API</a>: off" in get("/").body.decode()
+    rig.site.settings = Rig(web_api_port=1).site.settings
+    assert "HTTP API: on" in get("/").body.decode(), "no link to what is on the other port"
 
 
 def test_health_and_readiness(get, rig):

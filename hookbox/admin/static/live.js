@@ -52,6 +52,11 @@ export class Live {
     });
   }
 
+  /** Be not live any more: nobody is let in without a login, however often one asks. */
+  end() {
+    this._connection.disconnect();
+  }
+
   _open(channel) {
     const feed = { listeners: new Set(), closing: 0 };
     this._feeds.set(channel, feed);

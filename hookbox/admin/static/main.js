@@ -93,6 +93,7 @@ function over() {
   if (!byId('over').hidden) return;
   sessionStorage.setItem(BACK, location.hash);
   closing.abort();
+  live?.end();
   const link = h(
     'a.button.primary',
     { href: './', onclick: () => setTimeout(() => location.reload()) },

@@ -63,8 +63,9 @@ export class Plot {
       first = rows[0]?.at ?? last;
     const span = Math.min(HOUR, Math.max(SHORTEST, last - first));
     const values = this.lines.flatMap(({ column }) => rows.map((row) => row[column])).filter(Number.isFinite);
-    const step = niceStep(Math.max(...values, this.binary ? 1024 : 0.004) / 3, this.binary);
-    const top = step * Math.max(1, Math.ceil(Math.max(...values, step) / step - 1e-9));
+    const most = Math.max(0, ...values);
+    const step = niceStep((most || 3) / 3, this.binary);
+    const top = step * Math.max(1, Math.ceil(most / step - 1e-9));
     this.x = (at) => LEFT + ((at - last + span) / span) * (width - LEFT - RIGHT);
     this.y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
     this.svg.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);

@@ -203,6 +203,7 @@ def _told(
 ) -> str:
     fit = columns()
     rows = list(_rows(tried, settings))
+    good = sum(verdict == "ok" for _, _, verdict, *_ in rows)
     cookie = any(one.trial.question.cookies for one in tried)
     head = listing(
         [
@@ -212,7 +213,7 @@ def _told(
             *(("note", remark) for remark in remarks),
         ]
     )
-    return f"{head}\n{table(HEAD, rows, fit)}{remedies(findings, fit)}\n{summary(findings)}"
+    return f"{head}\n{table(HEAD, rows, fit)}{remedies(findings, fit)}\n{summary(findings, good)}"
 
 
 def _rows(tried: Sequence[Tried], settings: Settings) -> Iterator[tuple[str, ...]]:

@@ -31,6 +31,9 @@ CLOCK: Final = 60.0
 """Seconds of difference between two clocks after which signatures and expiry dates begin to matter."""
 NOBODY_THERE: Final = frozenset({"refused", "unknown_host", "unreachable", "tls", "not_http"})
 """Keys of findings after which asking on is of no use."""
+_SECRET_HERE: Final = (
+    "It was asked without a webhook secret: if there is one, give it here (--secret-file, --config). Else: "
+)
 _REACHABLE_ONLY: Final = (Verdict.ALLOWED, Verdict.REFUSED)
 
 
@@ -100,7 +103,9 @@ def _judge_legal(one: Tried, settings: Settings) -> list[Finding]:
     if hint is not None:
         ignored = hint.key == "option" and "ignored" in hint.what
         grade = Grade.WARNING if ignored else Grade.WRONG
-        return [Finding(hint.key, grade, hint.what, _seen(asked), hint.mend)]
+        unasked = hint.key in ("secret", "forbidden") and not settings.webhook_secret
+        mend = f"{_SECRET_HERE}{hint.mend}" if unasked else hint.mend
+        return [Finding(hint.key, grade, hint.what, _seen(asked), mend)]
     found = []
     if asked.verdict is Verdict.REFUSED:
         found.append(_denied(one))
@@ -195,7 +200,7 @@ def _about_cookie(tried: Sequence[Tried]) -> list[Finding]:
 
 def _about_secret(tried: Sequence[Tried], settings: Settings) -> list[Finding]:
     if not settings.webhook_secret:
-        if any(one.answered for one in tried):
+        if any(one.answered for one in tried) and not any(_hint_key(one) == "secret" for one in tried):
             what = "asked without a webhook secret: whoever reaches the application can pose as Hookbox"
             mend = "Set one on both sides (HOOKBOX_WEBHOOK_SECRET), and give it here by --secret-file."
             return [note("no_secret", what, "", mend)]

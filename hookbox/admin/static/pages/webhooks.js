@@ -53,7 +53,7 @@ const COLUMNS = [
   { name: 'Connection', cell: ({ connection }) => connectionLink(connection) },
   { name: 'Status', kind: 'number', cell: ({ status }) => status || '–' },
   { name: 'Took', kind: 'number', cell: (item) => took(item.took) },
-  { name: 'Why', kind: 'wide why', cell: ({ why }) => why },
+  { name: 'Why', kind: 'wide why', cell: ({ fault, why }) => fault || why },
 ];
 
 export function open({ main, parts, signal, live }) {
