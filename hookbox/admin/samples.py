@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from pathlib import Path
@@ -75,7 +76,7 @@ class Samples:
             round(max(0, attempts - self._attempts) / seconds, 3),
             round(self._asked / seconds, 3),
             _ms(sum(times) / len(times)) if times else None,
-            _ms(times[int(0.95 * (len(times) - 1))]) if times else None,
+            _ms(times[math.ceil(0.95 * len(times)) - 1]) if times else None,  # of two, the slower one
             round(self._failed / seconds, 3),
             resident_bytes(),
             _ms(server.loop_lag),

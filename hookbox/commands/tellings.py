@@ -50,6 +50,8 @@ class Event:
         cookies: of whoever caused it; empty sends none.
         client_ip: likewise.
         follows: what its telling leads to.
+        connection: id of whoever caused it, for those who look on; empty if nobody did.
+        session: likewise.
     """
 
     action: str
@@ -57,18 +59,22 @@ class Event:
     cookies: str = field(default="", repr=False)
     client_ip: str = ""
     follows: Follows = NOTHING
+    connection: str = ""
+    session: str = ""
 
     def question(self, key: str) -> Question:
         """It as the webhook that tells it."""
-        return Question(self.action, self.fields, self.cookies, self.client_ip, key)
+        caused = {"connection": self.connection, "session": self.session}
+        return Question(self.action, self.fields, self.cookies, self.client_ip, key, **caused)
 
 
 def event_of(
     speaker: Connection | None, action: str, fields: dict[str, str], follows: Follows = NOTHING
 ) -> Event:
     """An event with the cookies and the address of whoever caused it."""
-    cookies, client_ip = (speaker.cookies, speaker.client_ip) if speaker else ("", "")
-    return Event(action, fields, cookies, client_ip, follows)
+    if speaker is None:
+        return Event(action, fields, follows=follows)
+    return Event(action, fields, speaker.cookies, speaker.client_ip, follows, speaker.id, speaker.session)
 
 
 class Tellings(Protocol):

@@ -145,7 +145,8 @@ class StoredTellings:
         now_ms = int(self._clock.now() * 1000)
         seq = self._numbers.next()
         shown = {"action": event.action, "fields": event.fields}
-        body = json.dumps({**shown, "cookies": event.cookies, "client_ip": event.client_ip}).encode()
+        caused = {name: getattr(event, name) for name in ("cookies", "client_ip", "connection", "session")}
+        body = json.dumps({**shown, **caused}).encode()
         message = Message(
             seq, MessageId(f"msg_{ulid(now_ms)}"), now_ms, Source.SYSTEM, TELLING, body,
             json.dumps(shown), originator=user, type=f"webhook.{event.action}",

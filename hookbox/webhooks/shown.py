@@ -68,8 +68,10 @@ def asked_in_full(asked: Asked, secrets: Iterable[str]) -> JSONObject:
 def user_of(asked: Asked) -> str:
     """Who it is about; of one that lets somebody in the name that the application gave."""
     question = asked.question
-    if question.user or question.action != "connect" or asked.verdict is not Verdict.ALLOWED:
-        return question.user
+    if question.user or question.action != "connect":
+        return question.user or next(iter(_users(asked)), "")
+    if asked.verdict is not Verdict.ALLOWED:
+        return ""
     try:
         match load(asked.body):
             case [True, {"name": str() as name}]:
