@@ -15,6 +15,8 @@ from hookbox.tool.problems import ToolError, Unreachable
 
 BACKLOG = "/api/v1"
 PAGE = 200
+MOST_READ = 64 * 1024 * 1024
+"""Bytes of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Api:
         self._session.trust_env = False  # a proxy or .netrc is for the world, not for one's own server
         if target.cacert:
             self._session.verify = target.cacert
+        self._session.headers["Accept-Encoding"] = "identity"  # what is packed may be without end
         self._session.headers["User-Agent"] = f"hookbox-tool/{__version__}"
         if target.token:
             self._session.headers["Authorization"] = f"Bearer {target.token}"
@@ -108,8 +111,9 @@ class Api:
         target = self._target
         try:
             answer = self._session.request(
-                method, target.url + path, timeout=target.timeout, allow_redirects=False, **about
+                method, target.url + path, timeout=target.timeout, allow_redirects=False, stream=True, **about
             )
+            _read(answer)
         except requests.exceptions.SSLError as error:
             raise Unreachable(f"{target.url}: TLS failed ({_reason(error)}); see --cacert") from None
         except requests.Timeout:
@@ -152,10 +156,25 @@ class Api:
         return ToolError(f"{self._target.url} answered something that Hookbox would not; is it one?")
 
 
+def _read(answer: requests.Response) -> None:
+    """Read an answer, as far as one may go.
+
+    Raises:
+        ToolError: it has no end.
+    """
+    body = bytearray()
+    with answer:
+        for piece in answer.iter_content(65_536):
+            body += piece
+            if len(body) > MOST_READ:
+                raise ToolError(f"the answer has more than {MOST_READ} bytes; is that Hookbox?")
+    answer._content = bytes(body)  # where `requests` itself keeps it
+
+
 def _json(answer: requests.Response) -> Any:
     try:
         return json.loads(answer.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
@@ -101,6 +103,38 @@ def dial(place: Place, cacert: str, timeout: float) -> socket.socket:
         raise
 
 
+@contextmanager
+def hung_up_after(sock: socket.socket, seconds: float | None) -> Iterator[None]:
+    """End a connection that takes longer, however often a little comes; `http.client` counts from each byte.
+
+    Args:
+        seconds: None for no limit.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # that of TLS would wait for the other side
+
+    timer = threading.Timer(seconds, hang_up) if seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if late.is_set():
+            raise TimeoutError from None
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
 class Flow:
     """One request and its answer, read as it comes.
 
@@ -129,8 +163,9 @@ class Flow:
         self.began = time.monotonic()
         try:
             sent = {"User-Agent": AGENT, "Accept": "*/*", "Connection": "close", **(headers or {})}
-            self._connection.request(method, path, body, sent)
-            self._answer = self._connection.getresponse()
+            with hung_up_after(sock, sock.gettimeout()):
+                self._connection.request(method, path, body, sent)
+                self._answer = self._connection.getresponse()
         except BaseException:
             self.close()
             raise
@@ -158,11 +193,12 @@ class Flow:
         return self._answer.read1(65_536)
 
     def whole(self, timeout: float) -> Answer:
-        """The whole answer."""
+        """The whole answer; raises as `read`."""
         until = time.monotonic() + timeout
         pieces: list[bytes] = []
-        while sum(map(len, pieces)) < MOST_READ and (piece := self.read(until - time.monotonic())):
-            pieces.append(piece)
+        with hung_up_after(self._sock, timeout):
+            while sum(map(len, pieces)) < MOST_READ and (piece := self.read(until - time.monotonic())):
+                pieces.append(piece)
         head = self.head
         body = b"".join(pieces)
         return Answer(head.status, head.reason, head.headers, body, self.took(), head.version)

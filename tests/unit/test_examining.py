@@ -1,19 +1,26 @@
 """What `hookbox check` and `hookbox doctor` judge, without a server: silence, URLs, cookies, answers, reports."""
 
+import gzip
+import json
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookbox.protocol.json_text import BadJSON
 from hookbox.settings import Settings
 from hookbox.tool.check.asking import Exchange
 from hookbox.tool.check.judging import Tried, judge
 from hookbox.tool.check.questions import Trial
 from hookbox.tool.doctor.application import address, cookie_passage
 from hookbox.tool.doctor.case import Case, Learned
-from hookbox.tool.doctor.comet import frames_in
+from hookbox.tool.doctor.comet import Unpacker, frames_in
 from hookbox.tool.doctor.command import PROBES
 from hookbox.tool.doctor.idle import Watch, judge_idle
 from hookbox.tool.doctor.mends import common_parent
@@ -23,6 +30,7 @@ from hookbox.tool.places import Place, read_place
 from hookbox.tool.problems import ToolError
 from hookbox.tool.report import remedies, summary
 from hookbox.tool.tables import width
+from hookbox.tool.wire import MOST_READ, Flow
 from hookbox.webhooks.asked import Asked, Verdict
 from hookbox.webhooks.gate import Question
 from hookbox.webhooks.hints import hint_for
@@ -306,3 +314,34 @@ def test_every_probe_is_on_the_manuals_page():
 def test_a_place_says_what_a_browser_would():
     place = Place("https", "::1", 8443, "/realtime")
     assert (place.origin, place.url) == ("https://[::1]:8443", "https://[::1]:8443/realtime")
+
+
+# servers that mean no good
+
+
+def test_a_head_that_comes_drop_by_drop_is_no_answer_in_time():
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0.3)
+
+    def drip():
+        with theirs, suppress(OSError):
+            while True:
+                theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.01)
+
+    threading.Thread(target=drip, daemon=True).start()
+    with pytest.raises(TimeoutError):
+        Flow(ours, Place("http", "localhost", 1), "GET", "/")
+
+
+def test_what_is_packed_is_unpacked_as_far_as_it_helps():
+    bomb = gzip.compress(b"x" * (2 * MOST_READ))
+    assert len(Unpacker("gzip").feed(bomb)) <= MOST_READ
+    with pytest.raises(ValueError, match="gzip"):
+        Unpacker("gzip").feed(b"plain")
+    assert Unpacker("").feed(b"plain") == b"plain"
+
+
+def test_frames_without_bottom_are_malformed():
+    with pytest.raises(BadJSON):
+        frames_in(f"([[1, 0, {json.dumps('[' * 50_000)}]])")

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hookbox.core.values import JSON, JSONObject
+from hookbox.protocol.json_text import load
 from hookbox.tool.doctor.case import Case
-from hookbox.tool.wire import Answer, Flow
+from hookbox.tool.wire import MOST_READ, Answer, Flow
 
 NO_SESSION: Final = "/csp/comet?s=hookbox-doctor"
 """A request about a session that does not exist, which changes nothing; Hookbox answers 404."""
@@ -75,12 +76,22 @@ class Unpacker:
     """Bytes of an answer, whatever they were compressed by."""
 
     def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
         self.packed = encoding.lower() in ("gzip", "deflate")
         self._inflate = zlib.decompressobj(47) if self.packed else None
 
     def feed(self, data: bytes) -> bytes:
-        """The plain bytes that these bring."""
-        return self._inflate.decompress(data) if self._inflate is not None else data
+        """The plain bytes that these bring; of very many the first.
+
+        Raises:
+            ValueError: they are not compressed as the answer says.
+        """
+        if self._inflate is None:
+            return data
+        try:
+            return self._inflate.decompress(data, MOST_READ)
+        except zlib.error as error:
+            raise ValueError(f"not {self.encoding}: {error}") from None
 
 
 def frames_in(text: str) -> list[list[JSON]]:
@@ -94,7 +105,8 @@ def frames_in(text: str) -> list[list[JSON]]:
         for packet in packets if isinstance(packets, list) else ():
             raw += _unpacked(packet)
     lines = [line for line in raw.decode("utf-8", "replace").split("\r\n") if line]
-    return [json.loads(line) for line in lines]
+    values = [load(line) for line in lines]
+    return [value for value in values if isinstance(value, list)]
 
 
 def _unpacked(packet: JSON) -> bytes:
@@ -110,4 +122,4 @@ def _evaluated(text: str) -> Any:
     inner = text.strip()
     if not (inner.startswith("(") and inner.endswith(")")):
         raise ValueError(text)
-    return json.loads(inner[1:-1])
+    return load(inner[1:-1])

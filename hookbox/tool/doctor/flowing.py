@@ -13,7 +13,7 @@ from hookbox.tool.doctor import mends
 from hookbox.tool.doctor.case import Case
 from hookbox.tool.doctor.comet import CometLine, Unexpected, Unpacker
 from hookbox.tool.findings import Finding, ok, warning, wrong
-from hookbox.tool.wire import Flow
+from hookbox.tool.wire import MOST_READ, Flow
 
 STREAM_SECONDS: Final = 2
 """How long the streamed answer lasts: one that is held back comes then, as a whole."""
@@ -75,7 +75,7 @@ def _about_stream(line: CometLine, flow: Flow) -> Finding:
     line.send("SUBSCRIBE", {"channel_name": "hookbox-doctor"})  # not connected: answered by an ERROR at once
     sent = time.monotonic()
     try:
-        while b"ERROR" not in text and b"[1," not in text.replace(b" ", b""):
+        while b"ERROR" not in text and b"[1," not in text.replace(b" ", b"") and len(text) < MOST_READ:
             piece = flow.read(STREAM_SECONDS + TOLERANCE)
             if not piece:
                 break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from hookbox import __version__
+from hookbox.protocol.json_text import load
 from hookbox.tool.doctor import mends
 from hookbox.tool.doctor.case import Case, Hopeless
 from hookbox.tool.doctor.comet import NO_SESSION, is_hookbox
@@ -67,7 +67,7 @@ def front(case: Case) -> Iterator[Finding]:
 def _about_readiness(case: Case) -> Iterator[Finding]:
     answer = case.fetch("GET", "/readyz", {"Accept": "application/json"})
     try:
-        told = json.loads(answer.body)
+        told = load(answer.body)
     except ValueError:
         return
     parts = told.get("parts") if isinstance(told, dict) else None

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hookbox.core.values import JSON, JSONObject
+from hookbox.protocol.json_text import load
 from hookbox.tool.doctor.case import Case
 from hookbox.tool.wire import AGENT, Answer, dial
 
@@ -91,7 +92,7 @@ class SocketLine:
             if opcode == TEXT:
                 self._lines += payload.decode("utf-8", "replace")
         line, _, self._lines = self._lines.partition("\r\n")
-        value = json.loads(line)
+        value = load(line)
         return value if isinstance(value, list) else [value]
 
     def stay_silent(self, seconds: float) -> float:

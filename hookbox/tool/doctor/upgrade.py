@@ -15,6 +15,8 @@ from hookbox.tool.findings import Finding, ok, warning, wrong
 from hookbox.tool.wire import Answer
 
 POLL_SECONDS: Final = 5
+LONGEST_PING: Final = 3600
+"""Seconds between two pings that are believed: silence is waited for by them."""
 FEATURES: Final[list[JSON]] = ["ack", "close"]
 
 
@@ -102,7 +104,7 @@ def _listen(case: Case, next_frame: Callable[[], list[JSON]]) -> None:
         match answer:
             case [_, "CONNECTED", {"conn_id": str(connection), "ping_interval": interval, **others}]:
                 learned.connection, learned.user = connection, str(others.get("name", ""))
-                if isinstance(interval, int | float) and interval > 0:
+                if isinstance(interval, int | float) and 0 < interval <= LONGEST_PING:
                     learned.ping_interval = float(interval)
                 break
             case [_, "ERROR", dict(args)]:
