@@ -53,14 +53,15 @@ def revoke(site: Site, cause: Cause, session: str) -> None:
 
     The one that caused it loses everything at once, but may still be told what was wrong; whoever handles its
     frames closes it then. One that is not let in yet has lost nothing: it may try again. Where no session is
-    known, the connection ends alone, with the one that has taken its place.
+    known, the connection ends alone, with the one that has taken its place. Who came without any cookie has
+    no login that could have ended: to such a visitor 401 is a no like any other.
 
     Args:
         session: that of the webhook's cookies.
     """
     speaker = cause.connection or cause.speaker
-    if speaker is None or speaker.session != session:
-        return  # it has another cookie by now
+    if speaker is None or speaker.session != session or not speaker.cookies:
+        return  # it has another cookie by now, or never had one
     end_session(site, session, REVOKED, cause.connection, let_in_only=speaker.user is None)
     if cause.connection is None or speaker.user is None:
         return

@@ -5,6 +5,7 @@ Hookbox knows nothing of logins. What it sees is a cookie, so a session is a dig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from itertools import islice
@@ -29,6 +30,10 @@ USUAL_NAMES: Final = (
 )
 """What well-known frameworks call the cookie, where nothing is configured."""
 USUAL_END: Final = "_session"
+_sounds_like_one: Final = re.compile(r"sess|^sid|sid$|auth|login|token|jwt", re.IGNORECASE).search
+_is_something_else: Final = re.compile(
+    r"csrf|xsrf|^_g|^__utm|consent|lang|locale|theme|messages", re.IGNORECASE
+).search
 KNOWN_NAMES: Final = USUAL_NAMES + tuple(p + name for name in USUAL_NAMES for p in ("__Host-", "__Secure-"))
 _known = frozenset(KNOWN_NAMES)
 
@@ -63,7 +68,11 @@ def _usual(cookies: Mapping[str, str]) -> str:
         for name in KNOWN_NAMES:
             if cookies.get(name):
                 return name
-    return min((name for name, value in cookies.items() if value and name.endswith(USUAL_END)), default="")
+    named = [name for name, value in cookies.items() if value and not _is_something_else(name)]
+    for is_one in (lambda name: name.endswith(USUAL_END), _sounds_like_one):
+        if like := [name for name in named if is_one(name)]:
+            return min(like)
+    return named[0] if len(named) == 1 else ""
 
 
 class Sessions:

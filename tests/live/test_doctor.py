@@ -277,7 +277,12 @@ def test_the_table_goes_through_a_pipe_whole_and_the_progress_beside_it(nginx):
 
 def test_ctrl_c_shows_what_was_found_until_then(nginx):
     command = [sys.executable, "-m", "hookbox", "doctor", nginx.url("well") + "/realtime", "--only", "front,idle"]
-    with subprocess.Popen([*command, "--idle", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*command, "--idle", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` has it ignored
+    ) as process:
         seen = b""
         while b"silence" not in seen:
             seen += process.stderr.readline()

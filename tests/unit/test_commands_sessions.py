@@ -15,6 +15,7 @@ from hookbox.webhooks.gate import Allow
 
 FEATURES = ["ack", "recover", "close", "resume"]
 COOKIES = "sessionid=abc"
+NO_SESSION = "a=1; b=2"
 SESSION = digest_of("abc")
 UNKNOWN = UnusableAnswer("Invalid callback response, status=401", "status 401", 401)
 
@@ -164,9 +165,17 @@ def test_a_401_drops_the_cookies_that_wait_for_its_client(house):
     assert len(house.site.pickups) == 0
 
 
+def test_F5_to_a_visitor_without_any_cookie_401_is_a_no_like_any_other(house):
+    house.subscribed("lobby", "bob")
+    (visitor,) = tabs(house, 1, cookies="")
+    house.gate.answer("publish", UNKNOWN)
+    visitor.publish("lobby", 1)
+    assert (visitor.ended, visitor.names()) == (None, ["ERROR"])
+
+
 def test_a_401_without_a_session_ends_that_connection_only(house):
     bob = house.subscribed("lobby", "bob")
-    first, other = tabs(house, 2, cookies="")
+    first, other = tabs(house, 2, cookies=NO_SESSION)
     house.gate.answer("publish", UNKNOWN)
     first.publish("lobby", 1)
     assert (first.ended, other.ended, bob.ended) == (REVOKED, None, None)
@@ -360,13 +369,13 @@ def test_a_401_to_one_session_is_no_answer_for_another_that_waited_with_it(house
 
 
 def test_a_401_after_the_return_without_a_session_ends_who_has_the_place_now(house):
-    (tab,) = tabs(house, 1, cookies="")
+    (tab,) = tabs(house, 1, cookies=NO_SESSION)
     ticket = {"conn_id": tab.connection.id, "key": tab.ticket}
     go = house.gate.think("publish", payload="1")
     house.gate.answer("publish", UNKNOWN)
     waiting = tab.sending("PUBLISH", channel_name="lobby", payload="1")
     tab.leave()
-    again = house.client("")
+    again = house.client(NO_SESSION)
     again.connect("ann", features=FEATURES, resume=ticket)
     assert again.take()[0].args["resumed"] is True
     go.set()
@@ -376,7 +385,7 @@ def test_a_401_after_the_return_without_a_session_ends_who_has_the_place_now(hou
 
 
 def test_a_401_after_a_cut_without_a_session_gives_its_place_up(house):
-    (tab,) = tabs(house, 1, cookies="")
+    (tab,) = tabs(house, 1, cookies=NO_SESSION)
     ticket = {"conn_id": tab.connection.id, "key": tab.ticket}
     go = house.gate.think("publish", payload="1")
     house.gate.answer("publish", UNKNOWN)
@@ -385,7 +394,7 @@ def test_a_401_after_a_cut_without_a_session_gives_its_place_up(house):
     go.set()
     waiting.join()
     house.gate.refuse("connect", "logged out")
-    again = house.client("")
+    again = house.client(NO_SESSION)
     again.connect("ann", features=FEATURES, resume=ticket)
     assert errors(again.take()) == ["denied"]
 

@@ -50,7 +50,17 @@ def test_the_usual_names_are_known(name):
     assert session_of(f"a=1; {name}=abc; csrftoken=2") == digest("abc")
 
 
-@pytest.mark.parametrize("header", ["", "csrftoken=1", "sessionid=", "Sessionid=1", "sessionid", "my_sessions=1"])
+@pytest.mark.parametrize("name", ["sid", "auth_token", "jwt", "MySess", "loginCookie"])
+def test_a_name_that_sounds_like_a_session_is_taken_for_one(name):
+    assert session_of(f"a=1; {name}=abc; XSRF-TOKEN=2") == digest("abc")
+
+
+def test_the_only_cookie_there_is_is_taken_for_the_session():
+    assert session_of("user=ann; csrftoken=1; _ga=GA1.2.3") == digest("ann")
+    assert session_of("user=ann; color=red") == ""
+
+
+@pytest.mark.parametrize("header", ["", "csrftoken=1", "sessionid=", "a=1; b=2", "sessionid", "_ga=1; cookie_consent=1"])
 def test_without_such_a_cookie_there_is_no_session(header):
     assert session_of(header) == ""
 
