@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUTOBAHN := .venv-autobahn
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 DJANGO_OLDEST := 4.2
 
@@ -22,7 +22,7 @@ run: $(VENV)/installed ## start the example chat and its Hookbox, and print wher
 run-django: $(VENV)/installed-django ## start the Django example and its Hookbox, and print where to find them and how to log in
 	@exec $(BIN)/python examples/django_chat/run.py
 
-test: $(VENV)/installed-test $(VENV)/django-oldest programs ## run all tests, or some (TESTS=tests/unit), in three processes (WORKERS=0 for one)
+test: $(VENV)/installed-test $(VENV)/django-oldest programs ## run all tests, or some (TESTS=tests/unit), in four processes (WORKERS=0 for one)
 	$(PYTEST) $(TESTS)
 	$(if $(TESTS),,$(PYTEST) tests/djangoapp)
 	$(if $(TESTS),,PYTHONPATH=$(CURDIR)/$(VENV)/django-oldest HOOKBOX_TEST_DJANGO=$(DJANGO_OLDEST) $(PYTEST) tests/djangoapp)

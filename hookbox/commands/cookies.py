@@ -54,7 +54,9 @@ def take_cookies(
             to_fetch.append(cookie)
     if to_fetch and FEATURE in known:
         dropped = site.pickups.dropped
-        key = site.pickups.put(connection.id, to_fetch, site.clock.monotonic(), site.settings.leave_grace)
+        now, grace = site.clock.monotonic(), site.settings.leave_grace
+        seen_by_us = {c.name: connection.replaced(c.name) for c in to_fetch if c.path in ("", "/")}
+        key = site.pickups.put(connection.id, to_fetch, now, grace, seen_by_us)
         if site.pickups.dropped > dropped:
             logger.warning("too many cookies wait for browsers to fetch them, the oldest are dropped")
         _announce(site, connection, key)

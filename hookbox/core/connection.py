@@ -124,6 +124,12 @@ class Connection:
             self.kept_cookies, self.replaced_cookies = kept, replaced
         self.refresh_cookies(only)
 
+    def replaced(self, name: str) -> frozenset[str | None]:
+        """The values of a kept cookie that the browser may still show, the one kept among them."""
+        before = (self.replaced_cookies or {}).get(name)
+        own = read_cookies(self.script_cookies).get(name), (self.kept_cookies or {}).get(name)
+        return frozenset(own) | (before.values if before is not None else frozenset())
+
     def request_has(self, cookies: str, now: float) -> None:
         """A later request of the browser's has come, with other cookies: what it got meanwhile goes before
         what is kept. `refresh_cookies` is to follow.

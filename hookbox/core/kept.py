@@ -23,6 +23,11 @@ class Replaced:
         self._values = (*self._values, value)[-MOST_VALUES:]
         self._seen_at = None
 
+    @property
+    def values(self) -> frozenset[str | None]:
+        """The last of them."""
+        return frozenset(self._values)
+
     def by_browser(self, shown: str | None, kept: str | None, now: float) -> bool:
         """Whether the browser shows a value that is newer than the one kept.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from hookbox.core.cookies import SetCookie
 from hookbox.core.values import ConnectionId
@@ -18,6 +19,24 @@ MOST_BYTES: Final = 16_384
 MOST_BYTES_ALTOGETHER: Final = 16_777_216
 
 
+class Waiting(NamedTuple):
+    """One cookie.
+
+    Args:
+        name: its own.
+        header: value of the Set-Cookie header.
+        known: what the browser may show of that name; with anything else it has got a newer one by itself.
+    """
+
+    name: str
+    header: str
+    known: frozenset[str | None]
+
+    def is_newer_than(self, shown: str | None) -> bool:
+        """Whether the browser should have it, with what it shows now; without one it cannot have a newer."""
+        return shown is None or not self.known or shown in self.known
+
+
 class Parcel:
     """What waits for one connection. Two cookies of one name, domain and path are one: the later.
 
@@ -29,14 +48,14 @@ class Parcel:
 
     def __init__(self, owner: ConnectionId) -> None:
         self.owner = owner
-        self.cookies: dict[tuple[str, str, str], str] = {}
+        self.cookies: dict[tuple[str, str, str], Waiting] = {}
         self.keys: dict[str, float] = {}
         self.until = 0.0
 
     @property
     def size(self) -> int:
         """Characters of all cookies."""
-        return sum(map(len, self.cookies.values()))
+        return sum(len(cookie.header) for cookie in self.cookies.values())
 
 
 class Pickups:
@@ -60,12 +79,20 @@ class Pickups:
     def __len__(self) -> int:
         return len(self._parcels)
 
-    def put(self, owner: ConnectionId, cookies: Iterable[SetCookie], now: float, keep: float) -> str:
+    def put(
+        self,
+        owner: ConnectionId,
+        cookies: Iterable[SetCookie],
+        now: float,
+        keep: float,
+        known: Mapping[str, frozenset[str | None]] = MappingProxyType({}),
+    ) -> str:
         """Let cookies wait.
 
         Args:
             now: monotonic seconds.
             keep: seconds for which they wait beyond the life of the key, so that `again` finds them.
+            known: see `Waiting`, by name; a cookie that is not in it is not judged.
 
         Returns:
             the key to everything that waits for this connection; empty if nothing does, as it was too much.
@@ -75,7 +102,8 @@ class Pickups:
         self._size -= parcel.size
         for cookie in cookies:
             parcel.cookies.pop(cookie.identity, None)
-            parcel.cookies[cookie.identity] = cookie.for_browser
+            values = known.get(cookie.name, frozenset())
+            parcel.cookies[cookie.identity] = Waiting(cookie.name, cookie.for_browser, values)
         while parcel.size > MOST_BYTES or len(parcel.cookies) > MOST_COOKIES:
             del parcel.cookies[next(iter(parcel.cookies))]
             self.dropped += 1
@@ -104,8 +132,14 @@ class Pickups:
         parcel = self._parcels.get(owner)
         return parcel is not None and cookie.identity in parcel.cookies
 
-    def take(self, key: str, now: float) -> tuple[str, ...] | None:
+    def take(
+        self, key: str, now: float, shown: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str, ...] | None:
         """Use a key up.
+
+        Args:
+            shown: the cookies that the browser has now. A value that the application's answer did not know of
+                is newer, say of a login in another tab, and stays.
 
         Returns:
             values of Set-Cookie headers, none if another key got them; None if the key is not good.
@@ -117,7 +151,7 @@ class Pickups:
         until = parcel.keys.pop(key)
         if now >= until:
             return None
-        cookies = tuple(parcel.cookies.values())
+        cookies = tuple(c.header for c in parcel.cookies.values() if c.is_newer_than(shown.get(c.name)))
         self._size -= parcel.size
         parcel.cookies.clear()
         if not parcel.keys:

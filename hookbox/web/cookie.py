@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from hookbox.commands.site import Site
-from hookbox.core.cookies import to_wsgi
+from hookbox.core.cookies import from_wsgi, read_cookies, to_wsgi
 from hookbox.web.http import WsgiApp
 from hookbox.web.lean import STATUS_LINES, Answer, Environ, Headers, LeanBottle
 from hookbox.web.pages import excuse
@@ -51,7 +51,8 @@ class CookieDoor:
     def _hand_over(self, environ: Environ, key: str) -> Answer:
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() in FORMS:
             return _words(environ, 415, NO_FORM)
-        cookies = self._site.pickups.take(key, self._site.clock.monotonic())
+        shown = read_cookies(from_wsgi(environ.get("HTTP_COOKIE", "")))
+        cookies = self._site.pickups.take(key, self._site.clock.monotonic(), shown)
         if cookies is None:
             return _words(environ, 410, GONE)
         headers = _headers(environ) + [("Set-Cookie", to_wsgi(cookie)) for cookie in cookies]

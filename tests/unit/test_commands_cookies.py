@@ -27,12 +27,12 @@ def joined(house, *, cookies="sid=old", **args):
     return client, {"conn_id": connected["conn_id"], "key": connected["resume"]}
 
 
-def fetch(house, frame):
-    """What the browser gets for a frame."""
+def fetch(house, frame, **shown):
+    """What the browser gets for a frame, if it has these cookies now."""
     assert frame.name == "COOKIE"
     before, key = frame.args["path"].split("/")
     assert before == "cookie"
-    return house.site.pickups.take(key, house.clock.monotonic())
+    return house.site.pickups.take(key, house.clock.monotonic(), shown)
 
 
 def carried(house):
@@ -53,6 +53,38 @@ def test_A5_a_cookie_that_script_must_not_see_is_announced_before_what_it_came_w
     assert b"new" not in b"".join(ann.outbox.lines)
     ann.publish("lobby", 2)
     assert carried(house) == "sid=new; theme=dark"
+
+
+@pytest.mark.parametrize(
+    ("shown", "gets"),
+    [
+        ({}, True),
+        ({"sid": "old"}, True),
+        ({"sid": "between"}, True),
+        ({"sid": "new", "other": "1"}, True),
+        ({"sid": "of a login in another tab"}, False),
+    ],
+    ids=["none", "the replaced one", "one that came between", "the same", "a newer one"],
+)
+@pytest.mark.parametrize("sid", [SID, "sid=; Max-Age=0; Path=/"], ids=["set", "taken away"])
+def test_what_the_browser_got_meanwhile_by_itself_stays(house, sid, shown, gets):
+    ann, _ = joined(house)
+    house.gate.allow("publish", "sid=between; HttpOnly; Path=/")
+    ann.publish("lobby", 1)
+    house.gate.allow("publish", SID)
+    ann.publish("lobby", 2)
+    house.gate.allow("publish", sid)
+    ann.take()
+    ann.publish("lobby", 3)
+    announced = next(frame for frame in ann.take() if frame.name == "COOKIE")
+    assert fetch(house, announced, **shown) == ((sid,) if gets else ())
+
+
+def test_a_cookie_of_another_path_is_not_judged_by_what_is_shown_here(house):
+    ann, _ = joined(house)
+    house.gate.allow("publish", elsewhere := "sid=new; HttpOnly; Path=/app")
+    ann.publish("lobby", 1)
+    assert fetch(house, ann.take()[0], sid="whatever") == (elsewhere,)
 
 
 def test_who_does_not_ask_for_it_is_told_nothing_new(house):

@@ -49,6 +49,13 @@ def test_a_post_gets_all_cookies_of_an_answer_once(house):
     assert (again["status"], values(again, "Set-Cookie")) == (410, [])
 
 
+def test_a_cookie_that_the_browser_got_anew_meanwhile_is_not_overwritten(house):
+    after = {"sid": frozenset({"old"})}
+    for header, gets in (("a=1; sid=old", ["sid=1; Path=/"]), ("sid=another; a=1", [])):
+        key = house.site.pickups.put("c1", [read_set_cookie("sid=1")], house.clock.monotonic(), 5, after)
+        assert values(ask(house, key, HTTP_COOKIE=header), "Set-Cookie") == gets
+
+
 def test_a_program_without_an_origin_gets_no_cors(house):
     answer = ask(house, waiting(house, "sid=1"), origin="")
     assert answer["status"] == 204
