@@ -24,7 +24,6 @@ from hookbox.core.connection import Connection
 from hookbox.core.cookies import from_wsgi
 from hookbox.core.history import Budget
 from hookbox.core.hub import Hub
-from hookbox.core.tally import Tally, Worst
 from hookbox.core.values import ConnectionId
 from hookbox.core.watchers import Watchers
 from hookbox.engine.memory import MemoryBroker
@@ -33,6 +32,7 @@ from hookbox.greenlets import Greenlets, run_later, see_deaths
 from hookbox.notify import Notifier
 from hookbox.protocol.disconnects import NORMAL, RESTART
 from hookbox.protocol.websocket import Codecs
+from hookbox.pulse import Checked, Pulse
 from hookbox.storeroom import StoreRoom
 from hookbox.transports.comet import CometSession, CometSessions
 from hookbox.transports.outbox import Flusher
@@ -65,27 +65,12 @@ LATE_PARTS_SECONDS = 1.0
 WARM_UP_SECONDS = 0.1
 """When webhooks are made ready: after whoever waited for the port, before most have asked anything."""
 
-PULSE_SECONDS = 1.0
-PULSE_SLICES = 10
 LATE_SECONDS = 0.05
 """Lateness of the pulse from which the server counts as too busy to let clients in."""
-LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Seconds of lateness that are told apart."""
 TAKEOVER_SECONDS = 2.0
 """How long a successor waits for what is being delivered."""
 MOST_AT_THE_DOOR = 32
 """Clients at most that are being told that there is no place for them."""
-
-
-class Checked(Protocol):
-    """Something with deadlines that are looked at about once a second."""
-
-    def check(self, now: float) -> None:
-        """Look at every deadline; must not block.
-
-        Args:
-            now: monotonic seconds.
-        """
 
 
 class WarmsUp(Protocol):
@@ -158,14 +143,12 @@ class Server:
             spare=min(MOST_AT_THE_DOOR, reserve(files_allowed()) // 4),
         )
         self.checked: dict[Checked, None] = {}
+        self.pulse = Pulse(self.checked, self.clock, self._each_slice, self._look_at_queue)
         self.websockets = 0
         """How many are open."""
         self.checked[Recheck(self.site, random.random)] = None
         self.comet = CometSessions(self, self.flusher, self.clock, self.greenlets.spawn)
         self.doors: list[HttpServer] = []
-        self.lags = Tally(*LAG_BOUNDS)
-        """How late the loop was at each slice of the pulse, in seconds."""
-        self._worst_lag = Worst()
         self._offer = Offer({}, self.greenlets.spawn, lambda: None)
         self.storeroom = StoreRoom(self)
         self.hooks = HookTallies()
@@ -197,7 +180,7 @@ class Server:
             self.storeroom.open()
             for door in self.doors:
                 door.start()
-            self.greenlets.spawn(self._pulse)
+            self.greenlets.spawn(self.pulse.run)
             if predecessor is not None:
                 predecessor.dismiss()
         except BaseException:
@@ -402,30 +385,17 @@ class Server:
         self.checked.pop(consumer, None)
         self.site.counters.ended[(consumer.closing or NORMAL).code] += 1
 
-    def _pulse(self) -> None:
-        """Look at every connection's deadlines about once a second, some at a time."""
-        while True:
-            members = list(self.checked)
-            size = len(members) // PULSE_SLICES + 1
-            for start in range(0, PULSE_SLICES * size, size):
-                now = self.clock.monotonic()
-                for member in members[start : start + size]:
-                    _check(member, now)
-                self.broker.sweep(now)
-                self.notify.alive(now)
-                gevent.sleep(PULSE_SECONDS / PULSE_SLICES)
-                self._look_at_queue(self.clock.monotonic() - now)
-
     @property
     def loop_lag(self) -> float:
         """How late the loop was at worst in the last ten seconds, in seconds."""
-        return self._worst_lag.seen(self.clock.monotonic())
+        return self.pulse.worst_lag
 
-    def _look_at_queue(self, seconds: float) -> None:
+    def _each_slice(self, now: float) -> None:
+        self.broker.sweep(now)
+        self.notify.alive(now)
+
+    def _look_at_queue(self, seconds: float, late: float) -> None:
         """Note for how long clients have been waiting at the door, or the whole server was late."""
-        late = max(0.0, seconds - PULSE_SECONDS / PULSE_SLICES)
-        self.lags.note(late)
-        self._worst_lag.note(late, self.clock.monotonic())
         if late > LATE_SECONDS or any(door.queue for door in self.doors):
             self.site.queued_seconds += seconds
 
@@ -467,13 +437,6 @@ class Server:
         self.webhooks.stop(0)
         self.storeroom.close(0)
         self._stopped.set()
-
-
-def _check(member: Checked, now: float) -> None:
-    try:
-        member.check(now)
-    except Exception:
-        logger.exception("looking at a connection's deadlines failed")
 
 
 def new_connection_id() -> ConnectionId:

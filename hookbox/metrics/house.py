@@ -25,7 +25,7 @@ def house(server: Server) -> Families:
     yield histogram(
         "hookbox_loop_delay_seconds",
         "How late the event loop was, looked at ten times a second.",
-        server.lags,
+        server.pulse.lags,
     )
     yield gauge("hookbox_background_tasks", "Greenlets that serve no connection.", len(server.greenlets))
     yield gauge("hookbox_draining", "1 from the beginning of the orderly end.", server.site.draining)

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from hookbox.tool.problems import USAGE, ToolError
-from hookbox.webhooks.target import DEFAULT_PORTS
+from hookbox.webhooks.target import DEFAULT_PORTS, Target
 
 SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -40,8 +40,7 @@ class Place:
     @property
     def authority(self) -> str:
         """As the Host header has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        return Target(self.scheme, self.host, self.port).authority
 
     @property
     def origin(self) -> str:

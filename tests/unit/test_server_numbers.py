@@ -12,7 +12,8 @@ from hookbox.metrics.clients import sent
 from hookbox.protocol.csp_variables import Variables
 from hookbox.protocol.disconnects import NORMAL
 from hookbox.protocol.rtjp import frame
-from hookbox.server import PULSE_SECONDS, PULSE_SLICES, Server
+from hookbox.pulse import PULSE_SECONDS, PULSE_SLICES
+from hookbox.server import Server
 from hookbox.settings import Settings
 
 BLOCKED = 0.3
@@ -26,7 +27,7 @@ def server():
 
 
 def test_a_loop_that_stood_still_says_so(server):
-    server.greenlets.spawn(server._pulse)
+    server.greenlets.spawn(server.pulse.run)
     gevent.sleep(0.01)
     assert server.loop_lag < BLOCKED
     time.sleep(BLOCKED)  # nobody else runs meanwhile
